@@ -1,0 +1,152 @@
+package events
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"strings"
+)
+
+// The first tokens of what the gateway says. The stream GATEHOUSE holds all of them.
+const (
+	kindNotification = "notification"
+	kindEvent        = "event"
+	kindConnection   = "connection"
+)
+
+const (
+	prefix       = "gatehouse"
+	maxToken     = 96
+	hexDigits    = "0123456789ABCDEF"
+	emptyToken   = "%"
+	hashedPrefix = "%h"
+)
+
+// Topic is what a message is about: its kind, whose it is and what happened. It gives both the NATS
+// subject and the CloudEvents type.
+type Topic struct {
+	kind, account string
+	rest          []string // already escaped
+}
+
+// NotificationTopic is gatehouse.notification.{account}.{resource_type}.{action}.
+func NotificationTopic(account, resourceType, action string) Topic {
+	return Topic{kindNotification, account, []string{Token(strings.ToLower(resourceType)), Token(strings.ToLower(action))}}
+}
+
+// EventTopic is gatehouse.event.{account}.{class}.{name}.
+func EventTopic(account string, class Class) Topic {
+	return Topic{kindEvent, account, []string{Token(class.Class), Token(class.Name)}}
+}
+
+// ConnectionTopic is gatehouse.connection.{account}.{status}.
+func ConnectionTopic(account, status string) Topic {
+	return Topic{kindConnection, account, []string{Token(status)}}
+}
+
+// Subject is the NATS subject.
+func (t Topic) Subject() string {
+	return prefix + "." + t.kind + "." + Token(t.account) + "." + strings.Join(t.rest, ".")
+}
+
+// Type is the CloudEvents type: the subject without the account.
+func (t Topic) Type() string {
+	return prefix + "." + t.kind + "." + strings.Join(t.rest, ".")
+}
+
+func (t Topic) source() string { return "/doorflow/accounts/" + Token(t.account) }
+
+// Token escapes a string from outside into one token of a NATS subject. Letters, digits, `-` and `_`
+// stand for themselves, every other byte is `%XX`; an empty string is `%`. No input can therefore end a
+// token, be a wildcard, or read like the escape of another. What is too long becomes `%h` and a hash.
+func Token(s string) string {
+	if s == "" {
+		return emptyToken
+	}
+	if len(s) > maxToken {
+		sum := sha256.Sum256([]byte(s))
+		return hashedPrefix + hex.EncodeToString(sum[:16])
+	}
+	plain := true
+	for i := range len(s) {
+		if !isTokenByte(s[i]) {
+			plain = false
+			break
+		}
+	}
+	if plain {
+		return s
+	}
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; isTokenByte(c) {
+			b.WriteByte(c)
+		} else {
+			b.WriteByte('%')
+			b.WriteByte(hexDigits[c>>4])
+			b.WriteByte(hexDigits[c&15])
+		}
+	}
+	return b.String()
+}
+
+func isTokenByte(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c == '-' || c == '_'
+}
+
+// ErrPattern says that a subject pattern cannot match any subject.
+var ErrPattern = errors.New("a subject pattern has tokens between dots; `*` stands for one of them, a last `>` for all that follow")
+
+// Pattern is a NATS subject pattern, such as gatehouse.event.*.access.>.
+type Pattern struct{ tokens []string }
+
+// ParsePattern checks and splits a pattern. The empty pattern matches everything.
+func ParsePattern(s string) (Pattern, error) {
+	if s == "" {
+		return Pattern{}, nil
+	}
+	if len(s) > 512 {
+		return Pattern{}, ErrPattern
+	}
+	tokens := strings.Split(s, ".")
+	for i, t := range tokens {
+		wildcard := t == "*" || (t == ">" && i == len(tokens)-1)
+		if t == "" || (!wildcard && strings.ContainsAny(t, "*> \t\r\n\x00")) {
+			return Pattern{}, ErrPattern
+		}
+	}
+	return Pattern{tokens}, nil
+}
+
+// Match tells whether a subject fits the pattern, by NATS's rules.
+func (p Pattern) Match(subject string) bool {
+	if len(p.tokens) == 0 {
+		return true
+	}
+	rest := subject
+	for i, t := range p.tokens {
+		if t == ">" {
+			return rest != ""
+		}
+		head, tail, more := strings.Cut(rest, ".")
+		if rest == "" || (t != "*" && t != head) {
+			return false
+		}
+		if rest = tail; !more {
+			return i == len(p.tokens)-1
+		}
+	}
+	return rest == ""
+}
+
+// literal is what every match begins with, for a database to narrow its search by.
+func (p Pattern) literal() string {
+	var fixed []string
+	for _, t := range p.tokens {
+		if t == "*" || t == ">" {
+			break
+		}
+		fixed = append(fixed, t)
+	}
+	return strings.Join(fixed, ".")
+}

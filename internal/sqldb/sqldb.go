@@ -1,0 +1,189 @@
+// Package sqldb opens the gateway's database, SQLite in the data directory or PostgreSQL, and gives both
+// one face: a pool to write, a pool to read, transactions whose queries are written with `?`, leases.
+//
+// SQLite runs in WAL mode with synchronous=FULL: a commit that returned has been synced to disk and
+// survives kill -9 and power loss. It has one writing connection, so writers queue in this process
+// instead of failing with "database is locked". PostgreSQL keeps what its synchronous_commit promises.
+//
+// Table: leases.
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	_ "github.com/jackc/pgx/v5/stdlib" // the "pgx" driver
+	"github.com/jmoiron/sqlx"
+	"github.com/mattn/go-sqlite3"
+)
+
+// DB is an open database. It is safe for concurrent use.
+type DB struct {
+	write, read *sqlx.DB
+	postgres    bool
+}
+
+// Open connects to url (postgres://…), or opens gatehouse.db in dataDir when url is empty. It fails
+// within five seconds when the server does not answer. The error never holds the URL's password.
+func Open(ctx context.Context, url, dataDir string) (*DB, error) {
+	if url == "" {
+		return openSQLite(ctx, filepath.Join(dataDir, "gatehouse.db"))
+	}
+	return openPostgres(ctx, url)
+}
+
+func openSQLite(ctx context.Context, path string) (*DB, error) {
+	// busy_timeout comes into play only with other processes reading the file, such as a backup.
+	// The large autocheckpoint lets a burst of commits append without copying pages back in between.
+	const pragmas = "?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=5000&_foreign_keys=on"
+	file := "file:" + (&url.URL{Path: path}).EscapedPath()
+	write, err := sqlx.Open("sqlite3", file+pragmas+"&_txlock=immediate&_cache_size=-32000")
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", path, err)
+	}
+	write.SetMaxOpenConns(1)
+	if _, err := write.ExecContext(ctx, "PRAGMA wal_autocheckpoint = 8000"); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), write.Close())
+	}
+	read, err := sqlx.Open("sqlite3", file+pragmas+"&mode=ro&_query_only=1")
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), write.Close())
+	}
+	read.SetMaxOpenConns(4)
+	return &DB{write: write, read: read}, nil
+}
+
+func openPostgres(ctx context.Context, url string) (*DB, error) {
+	pool, err := sqlx.Open("pgx", url)
+	if err != nil {
+		return nil, errors.New("GATEHOUSE_DATABASE_URL is not a PostgreSQL URL (postgres://user@host:5432/name)")
+	}
+	pool.SetMaxOpenConns(16)
+	pool.SetMaxIdleConns(16)
+	pool.SetConnMaxLifetime(30 * time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := pool.PingContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("reaching PostgreSQL: %s", describeConnect(err)), pool.Close())
+	}
+	return &DB{write: pool, read: pool, postgres: true}, nil
+}
+
+// describeConnect keeps to one line what pgx spreads over several.
+func describeConnect(err error) string {
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return refused.Message
+	}
+	return strings.Join(strings.Fields(err.Error()), " ")
+}
+
+// Close closes both pools.
+func (db *DB) Close() error {
+	if db.read == db.write {
+		return db.write.Close()
+	}
+	return errors.Join(db.read.Close(), db.write.Close())
+}
+
+// Postgres tells which dialect this is.
+func (db *DB) Postgres() bool { return db.postgres }
+
+// Writer is the pool that may write, for the packages that bring the schema and the key set in place.
+func (db *DB) Writer() *sqlx.DB { return db.write }
+
+// Get reads one row outside of any transaction.
+func (db *DB) Get(ctx context.Context, dest any, query string, args ...any) error {
+	return db.read.GetContext(ctx, dest, db.read.Rebind(query), args...)
+}
+
+// Select reads rows outside of any transaction.
+func (db *DB) Select(ctx context.Context, dest any, query string, args ...any) error {
+	return db.read.SelectContext(ctx, dest, db.read.Rebind(query), args...)
+}
+
+// Ping tells whether the database answers and a write to it reaches the disk.
+func (db *DB) Ping(ctx context.Context) error {
+	_, err := db.Acquire(ctx, "ping", "ping", time.Second)
+	return err
+}
+
+// Tx is a transaction on the writing pool whose queries are written with `?`.
+type Tx struct {
+	*sqlx.Tx
+	// Postgres tells the dialect, for the few queries that cannot be the same on both.
+	Postgres bool
+}
+
+// Begin starts a transaction. On SQLite it holds the write lock from its first moment.
+func (db *DB) Begin(ctx context.Context) (*Tx, error) {
+	tx, err := db.write.BeginTxx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &Tx{Tx: tx, Postgres: db.postgres}, nil
+}
+
+// Exec runs a statement and returns how many rows it touched.
+func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
+	result, err := tx.ExecContext(ctx, tx.Rebind(query), args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// Get reads one row.
+func (tx *Tx) Get(ctx context.Context, dest any, query string, args ...any) error {
+	return tx.GetContext(ctx, dest, tx.Rebind(query), args...)
+}
+
+// Select reads rows.
+func (tx *Tx) Select(ctx context.Context, dest any, query string, args ...any) error {
+	return tx.SelectContext(ctx, dest, tx.Rebind(query), args...)
+}
+
+// Retryable tells whether the same transaction may succeed if it is simply run again: PostgreSQL gave it
+// up for a deadlock or a serialization failure.
+func Retryable(err error) bool {
+	refused, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (refused.Code == "40001" || refused.Code == "40P01")
+}
+
+// OfRow tells whether the error was about the values of one statement, so that others in the same
+// transaction may go on without it; anything else (disk, connection) concerns the whole transaction.
+func OfRow(err error) bool {
+	if refused, ok := errors.AsType[*pgconn.PgError](err); ok {
+		class := refused.Code[:2]
+		return class == "22" || class == "23" // data exception, integrity constraint violation
+	}
+	if refused, ok := errors.AsType[sqlite3.Error](err); ok {
+		switch refused.Code {
+		case sqlite3.ErrConstraint, sqlite3.ErrTooBig, sqlite3.ErrMismatch, sqlite3.ErrRange:
+			return true
+		}
+	}
+	return false
+}
+
+// Broken tells whether the error came from the database at all, and not from the code that used it.
+func Broken(err error) bool {
+	if errors.Is(err, sql.ErrNoRows) {
+		return false
+	}
+	_, postgres := errors.AsType[*pgconn.PgError](err)
+	_, sqlite := errors.AsType[sqlite3.Error](err)
+	_, network := errors.AsType[net.Error](err)
+	return postgres || sqlite || network || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrTxDone) ||
+		errors.Is(err, sql.ErrConnDone) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, context.DeadlineExceeded)
+}

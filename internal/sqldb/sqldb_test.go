@@ -1,0 +1,100 @@
+package sqldb_test
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gatehouse/internal/sqldb"
+	"gatehouse/internal/sqldb/sqldbtest"
+)
+
+func TestLeaseHasOneHolder(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		var inside, most, entered atomic.Int64
+		var wg sync.WaitGroup
+		for i := range 20 {
+			holder := string(rune('a' + i))
+			wg.Go(func() {
+				for {
+					ok, err := db.Acquire(t.Context(), "x", holder, time.Minute)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if !ok {
+						continue
+					}
+					most.Store(max(most.Load(), inside.Add(1)))
+					entered.Add(1)
+					inside.Add(-1)
+					if err := db.Release(t.Context(), "x", holder); err != nil {
+						t.Error(err)
+					}
+					return
+				}
+			})
+		}
+		wg.Wait()
+		if most.Load() != 1 || entered.Load() != 20 {
+			t.Fatalf("%d inside at once, %d of 20 entered", most.Load(), entered.Load())
+		}
+	})
+}
+
+func TestLeaseIsTakenOverWhenItRunsOut(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		acquire := func(holder string, ttl time.Duration) bool {
+			t.Helper()
+			ok, err := db.Acquire(t.Context(), "x", holder, ttl)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ok
+		}
+		if !acquire("a", time.Minute) || !acquire("a", 0) {
+			t.Fatal("the holder could not renew its own lease")
+		}
+		if !acquire("b", time.Minute) {
+			t.Fatal("a lease that had run out was not given to another")
+		}
+		if acquire("a", time.Minute) {
+			t.Fatal("the old holder got the lease back while another held it")
+		}
+	})
+}
+
+func TestReadPoolCannotWrite(t *testing.T) {
+	db := sqldbtest.SQLite(t)
+	var n int
+	if err := db.Get(t.Context(), &n, `INSERT INTO leases VALUES ('x','y',1) RETURNING 1`); err == nil {
+		t.Fatal("the reading pool took an INSERT")
+	}
+}
+
+func TestDataDirectoryIsPrivateAndHeldByOneProcess(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := sqldb.LockDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, _ := os.Stat(dir); info.Mode().Perm() != 0o700 {
+		t.Errorf("mode %v, want 0700", info.Mode().Perm())
+	}
+	if _, err := sqldb.LockDir(dir); err == nil {
+		t.Fatal("locked twice")
+	}
+	if err := lock.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if lock, err = sqldb.LockDir(dir); err != nil {
+		t.Fatal(err)
+	}
+	_ = lock.Unlock()
+}
