@@ -42,3 +42,44 @@ func (m *logMetrics) committed(changes, messages int, took time.Duration, err er
 	m.messages.Add(float64(messages))
 	m.seconds.Observe(took.Seconds())
 }
+
+type relayMetrics struct {
+	published, parked prometheus.Counter
+	head, lag         prometheus.Gauge
+	reconciles        *prometheus.CounterVec
+}
+
+func newRelayMetrics(reg prometheus.Registerer) *relayMetrics {
+	m := &relayMetrics{
+		published: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "gatehouse_relay_published_total", Help: "Messages that JetStream acknowledged.",
+		}),
+		parked: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "gatehouse_relay_parked_total", Help: "Messages that NATS refuses for good.",
+		}),
+		head: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "gatehouse_log_head", Help: "Sequence of the newest message in this process's own log.",
+		}),
+		lag: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "gatehouse_relay_lag_messages", Help: "Messages in the log that are not yet known to be in the stream.",
+		}),
+		reconciles: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatehouse_relay_reconciles_total", Help: "Times the log was compared with the stream, by occasion.",
+		}, []string{"reason"}),
+	}
+	reg.MustRegister(m.published, m.parked, m.head, m.lag, m.reconciles)
+	return m
+}
+
+// measure sets the gauges.
+func (r *Relay) measure() {
+	var lag, newest int64
+	for writer, l := range r.lanes {
+		lag += max(0, l.head-l.acked)
+		if writer > newest {
+			newest = writer
+			r.metrics.head.Set(float64(l.head))
+		}
+	}
+	r.metrics.lag.Set(float64(lag))
+}

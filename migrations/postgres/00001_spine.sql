@@ -66,6 +66,7 @@ CREATE TABLE notifications (
 );
 CREATE UNIQUE INDEX notifications_key ON notifications (key);
 CREATE INDEX notifications_open ON notifications (account, due_at) WHERE state = 'open';
+CREATE INDEX notifications_received ON notifications (received_at);
 CREATE INDEX notifications_parked ON notifications (account) WHERE state = 'parked';
 
 CREATE TABLE events (
@@ -96,6 +97,7 @@ CREATE TABLE connections (
     access_token  BYTEA,
     refresh_token BYTEA,
     revoke_token  BYTEA,
+    revoke_until  BIGINT NOT NULL DEFAULT 0,
     expires_at    BIGINT NOT NULL DEFAULT 0,
     scopes        TEXT NOT NULL DEFAULT '',
     forbidden     TEXT NOT NULL DEFAULT '',

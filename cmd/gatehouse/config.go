@@ -1,0 +1,223 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"gatehouse/internal/vault"
+)
+
+// Config is how a gateway is set up: flags, each with its GATEHOUSE_… variable.
+type Config struct {
+	Addr    string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Public listener: webhooks, OAuth, API."`
+	OpsAddr string `default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Metrics and, to loopback callers, pprof. Empty turns it off."`
+
+	PublicURL      *url.URL       `default:"http://localhost:8080" placeholder:"URL" help:"The gateway as browsers and DoorFlow see it. https unless loopback."`
+	TLSCertFile    string         `name:"tls-cert-file" placeholder:"FILE" help:"Serve https with this certificate chain (PEM)."`
+	TLSKeyFile     string         `name:"tls-key-file" placeholder:"FILE" help:"The certificate's private key (PEM)."`
+	TrustedProxies []netip.Prefix `placeholder:"CIDR,…" help:"Proxies whose forwarded headers count."`
+
+	DataDir     string       `default:"./data" placeholder:"DIR" help:"Database, JetStream store and key set. Made 0700, locked by one process."`
+	DatabaseURL vault.Secret `name:"database-url" placeholder:"URL" help:"postgres://… instead of SQLite in the data directory."`
+	KeysetFile  string       `placeholder:"FILE" help:"Tink key set for secrets at rest. Default: keyset.json in the data directory."`
+	AdminToken  vault.Secret `placeholder:"TOKEN" help:"The first API key, all scopes. Default: made at first start, kept as admin-token in the data directory."`
+
+	NATSURL       string `name:"nats-url" placeholder:"URL,…" help:"nats://… or tls://… instead of the embedded server. TLS is required beyond loopback."`
+	NATSCredsFile string `name:"nats-creds-file" placeholder:"FILE" help:"Credentials for an external NATS."`
+	NATSCAFile    string `name:"nats-ca-file" placeholder:"FILE" help:"CA bundle (PEM) for an external NATS."`
+	NATSReplicas  int    `name:"nats-replicas" placeholder:"N" help:"Replicas of the streams. Default: 1 embedded, else 3 where the cluster has them."`
+
+	ReturnURLs []string `name:"return-urls" placeholder:"ORIGIN,…" help:"Origins that a connect link's return_url may have."`
+
+	DoorflowClientID         string        `placeholder:"ID" help:"The DoorFlow OAuth application. Without it the DoorFlow parts are off."`
+	DoorflowClientSecret     vault.Secret  `placeholder:"SECRET" help:"Its secret."`
+	DoorflowWebhookSecrets   vault.Secret  `placeholder:"SECRET,…" help:"Secrets that sign webhooks, all tried. Default: the client secret."`
+	DoorflowWebhookTolerance time.Duration `default:"5m" help:"How far a webhook's Timestamp may lie from now, in both directions."`
+	DoorflowScopes           scopes        `default:"account.person account.channel.readonly account.event.access.readonly account.credential_type.readonly account.sync" help:"Scopes to ask for, separated by spaces."`
+	DoorflowAPIURL           *url.URL      `name:"doorflow-api-url" default:"https://api.doorflow.com" placeholder:"URL" help:"DoorFlow's API. https unless loopback."`
+	DoorflowAuthorizeURL     *url.URL      `default:"https://admin.doorflow.com/oauth/authorize" placeholder:"URL" help:"DoorFlow's authorize page. https unless loopback."`
+	CredentialNumbers        numbersMode   `default:"mask" enum:"mask,hmac,pass" help:"Card numbers and PINs in published events: mask, hmac (a stable pseudonym) or pass."`
+	Retention                time.Duration `default:"168h" help:"How long published messages are kept."`
+
+	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+	LogFormat string `placeholder:"FORMAT" help:"text or json. Default: text on a terminal, else json."`
+}
+
+type numbersMode string
+
+// scopes is a list separated by spaces, as RFC 6749 writes it.
+type scopes []string
+
+func (s *scopes) UnmarshalText(text []byte) error {
+	*s = strings.Fields(string(text))
+	return nil
+}
+
+func (s scopes) MarshalText() ([]byte, error) { return []byte(strings.Join(s, " ")), nil }
+
+// fault is one thing wrong with the configuration. It names the variable.
+func fault(variable, format string, args ...any) error {
+	return fmt.Errorf("GATEHOUSE_%s: %s", variable, fmt.Sprintf(format, args...))
+}
+
+// Validate checks the whole configuration before anything is opened.
+func (c *Config) Validate() error {
+	checks := []func() error{c.checkURLs, c.checkTLS, c.checkNATS, c.checkDoorFlow, c.checkStorage, c.checkReturnURLs}
+	for _, check := range checks {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	if c.LogFormat != "" && c.LogFormat != "text" && c.LogFormat != "json" {
+		return fault("LOG_FORMAT", "want text or json")
+	}
+	if c.Retention < time.Hour {
+		return fault("RETENTION", "want at least 1h")
+	}
+	return nil
+}
+
+func (c *Config) checkURLs() error {
+	for _, u := range []struct {
+		name string
+		url  *url.URL
+	}{
+		{"PUBLIC_URL", c.PublicURL}, {"DOORFLOW_API_URL", c.DoorflowAPIURL}, {"DOORFLOW_AUTHORIZE_URL", c.DoorflowAuthorizeURL},
+	} {
+		switch {
+		case u.url.Host == "" || (u.url.Scheme != "https" && u.url.Scheme != "http"):
+			return fault(u.name, "want an https URL")
+		case u.url.Scheme == "http" && !isLoopback(u.url.Hostname()):
+			return fault(u.name, "want https; http is for loopback addresses only")
+		case u.url.User != nil || u.url.RawQuery != "" || u.url.Fragment != "":
+			return fault(u.name, "want no user, query or fragment")
+		}
+	}
+	if path := c.PublicURL.Path; path != "" && path != "/" {
+		return fault("PUBLIC_URL", "want no path: the gateway answers at the root")
+	}
+	for name, addr := range map[string]string{"ADDR": c.Addr, "OPS_ADDR": c.OpsAddr} {
+		if _, _, err := net.SplitHostPort(addr); err != nil && !(name == "OPS_ADDR" && addr == "") {
+			return fault(name, "want HOST:PORT")
+		}
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || (err == nil && addr.IsLoopback())
+}
+
+func (c *Config) checkTLS() error {
+	if (c.TLSCertFile == "") != (c.TLSKeyFile == "") {
+		return errors.New("GATEHOUSE_TLS_CERT_FILE and GATEHOUSE_TLS_KEY_FILE: want both or neither")
+	}
+	return nil
+}
+
+func (c *Config) checkNATS() error {
+	if c.NATSURL == "" {
+		if c.NATSCredsFile != "" || c.NATSCAFile != "" {
+			return errors.New("GATEHOUSE_NATS_CREDS_FILE and GATEHOUSE_NATS_CA_FILE: they need GATEHOUSE_NATS_URL")
+		}
+		if c.NATSReplicas > 1 {
+			return fault("NATS_REPLICAS", "the embedded server has one")
+		}
+		return nil
+	}
+	if c.NATSReplicas < 0 || c.NATSReplicas > 5 {
+		return fault("NATS_REPLICAS", "want 1 to 5")
+	}
+	for s := range strings.SplitSeq(c.NATSURL, ",") {
+		u, err := url.Parse(strings.TrimSpace(s))
+		switch {
+		case err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls"}, u.Scheme):
+			return fault("NATS_URL", "want nats://HOST:PORT or tls://HOST:PORT, several with commas")
+		case u.Scheme == "nats" && !isLoopback(u.Hostname()):
+			return fault("NATS_URL", "want tls://; nats:// is for loopback addresses only")
+		}
+	}
+	return nil
+}
+
+// doorflow tells whether the DoorFlow parts are on.
+func (c *Config) doorflow() bool { return c.DoorflowClientID != "" }
+
+func (c *Config) checkDoorFlow() error {
+	if !c.doorflow() {
+		if !c.DoorflowClientSecret.IsZero() {
+			return fault("DOORFLOW_CLIENT_ID", "is missing beside the client secret")
+		}
+		return nil
+	}
+	if c.DoorflowClientSecret.IsZero() {
+		return fault("DOORFLOW_CLIENT_SECRET", "is missing beside the client id")
+	}
+	if len(c.DoorflowScopes) == 0 {
+		return fault("DOORFLOW_SCOPES", "want at least one scope")
+	}
+	if c.DoorflowWebhookTolerance < time.Second || c.DoorflowWebhookTolerance > 24*time.Hour {
+		return fault("DOORFLOW_WEBHOOK_TOLERANCE", "want 1s to 24h")
+	}
+	if _, err := c.webhookSecrets(); err != nil {
+		return err
+	}
+	return nil
+}
+
+// webhookSecrets are the keys a webhook may be signed with. An empty one would let anybody in.
+func (c *Config) webhookSecrets() ([][]byte, error) {
+	if c.DoorflowWebhookSecrets.IsZero() {
+		return [][]byte{[]byte(c.DoorflowClientSecret.Reveal())}, nil
+	}
+	var keys [][]byte
+	for s := range strings.SplitSeq(c.DoorflowWebhookSecrets.Reveal(), ",") {
+		if s = strings.TrimSpace(s); s == "" {
+			return nil, fault("DOORFLOW_WEBHOOK_SECRETS", "one of them is empty")
+		}
+		keys = append(keys, []byte(s))
+	}
+	return keys, nil
+}
+
+func (c *Config) checkStorage() error {
+	if c.DatabaseURL.IsZero() {
+		return nil
+	}
+	if s := c.DatabaseURL.Reveal(); !strings.HasPrefix(s, "postgres://") && !strings.HasPrefix(s, "postgresql://") {
+		return fault("DATABASE_URL", "want postgres://…")
+	}
+	if c.KeysetFile == "" {
+		return fault("KEYSET_FILE", "is needed with GATEHOUSE_DATABASE_URL: the same key set on every replica")
+	}
+	if c.AdminToken.IsZero() {
+		return fault("ADMIN_TOKEN", "is needed with GATEHOUSE_DATABASE_URL: the same token on every replica")
+	}
+	return nil
+}
+
+func (c *Config) checkReturnURLs() error {
+	for _, s := range c.ReturnURLs {
+		u, err := url.Parse(s)
+		if err != nil || u.Host == "" || u.User != nil || strings.TrimSuffix(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" ||
+			(u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Hostname()))) {
+			return fault("RETURN_URLS", "want origins such as https://visitors.example.com")
+		}
+	}
+	return nil
+}
+
+func (c *Config) keysetPath() string {
+	if c.KeysetFile != "" {
+		return c.KeysetFile
+	}
+	return filepath.Join(c.DataDir, "keyset.json")
+}

@@ -1,0 +1,117 @@
+package doorflow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// maxResource bounds what is read of one resource.
+const maxResource = 1 << 20
+
+// UserAgent is sent with every request.
+const UserAgent = "gatehouse"
+
+// Error is an answer of the API that is not a success. It holds no part of the body but DoorFlow's own
+// short error code, so it can be logged.
+type Error struct {
+	Status int
+	// Code is the `error` field of the body, where it is a short word.
+	Code string
+	// RetryAfter is how long DoorFlow asks to wait: the Retry-After header or `retry_in`; 0 where neither.
+	RetryAfter time.Duration
+}
+
+func (e *Error) Error() string {
+	if e.Code == "" {
+		return fmt.Sprintf("DoorFlow answered %d", e.Status)
+	}
+	return fmt.Sprintf("DoorFlow answered %d (%s)", e.Status, e.Code)
+}
+
+// ErrNotJSON says that DoorFlow answered a fetch with something that is not a JSON object, or is too large.
+var ErrNotJSON = errors.New("doorflow: the resource is not a JSON object of at most 1 MiB")
+
+// API is where DoorFlow's API is reached.
+type API struct{ Base *url.URL }
+
+// Fetch gets a resource and thereby acknowledges its notification. The client's transport must add the
+// bearer token of the notification's account, and must not follow redirects.
+func (a API) Fetch(ctx context.Context, client *http.Client, t Target) (json.RawMessage, error) {
+	u := *a.Base
+	u.Path = strings.TrimSuffix(u.Path, "/") + t.Path
+	query := url.Values{fieldAckToken: {t.AckToken}}
+	if t.Callback != "" {
+		query.Set("callback", t.Callback)
+	}
+	u.RawQuery = query.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, errors.New("doorflow: the target cannot be requested")
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", UserAgent)
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, withoutURL(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResource+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading the resource: %w", withoutURL(err))
+	}
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return nil, newError(resp, body)
+	}
+	if len(body) > maxResource || !json.Valid(body) || strings.TrimLeft(string(body[:min(len(body), 64)]), " \t\r\n")[0] != '{' {
+		return nil, ErrNotJSON
+	}
+	return body, nil
+}
+
+// withoutURL takes the URL out of an error of net/http: it holds the ack token.
+func withoutURL(err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		return u.Err
+	}
+	return err
+}
+
+func newError(resp *http.Response, body []byte) *Error {
+	e := &Error{Status: resp.StatusCode}
+	var told struct {
+		Error   any         `json:"error"`
+		RetryIn json.Number `json:"retry_in"`
+	}
+	if json.Unmarshal(body, &told) == nil {
+		if code, ok := told.Error.(string); ok && isHashID(code) {
+			e.Code = code
+		}
+		if seconds, err := told.RetryIn.Float64(); err == nil {
+			e.RetryAfter = seconds2duration(seconds)
+		}
+	}
+	if after := resp.Header.Get("Retry-After"); after != "" {
+		if seconds, err := strconv.ParseFloat(after, 64); err == nil {
+			e.RetryAfter = seconds2duration(seconds)
+		} else if at, err := http.ParseTime(after); err == nil {
+			e.RetryAfter = max(0, time.Until(at))
+		}
+	}
+	return e
+}
+
+// seconds2duration keeps what a stranger says within a day.
+func seconds2duration(s float64) time.Duration {
+	if !(s > 0) {
+		return 0
+	}
+	return time.Duration(min(s, 86400) * float64(time.Second))
+}

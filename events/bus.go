@@ -1,0 +1,211 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// The two streams. Both deny deleting and purging through the API.
+const (
+	StreamName   = "GATEHOUSE"
+	CommandsName = "GATEHOUSE_COMMANDS"
+)
+
+// duplicateWindow is JetStream's own memory of message ids. It catches what is sent twice within
+// moments; what happens over longer times is reconcile.go's.
+const duplicateWindow = 2 * time.Minute
+
+// BusConfig says how NATS is reached. Either Embedded or URL is set.
+type BusConfig struct {
+	Embedded  *Embedded
+	URL       string // one server, or several with commas
+	CredsFile string
+	CAFile    string
+	Replicas  int           // of the streams; 0: 1 when embedded, else 3 where the cluster has as many
+	Retention time.Duration // how long the stream keeps a message
+	Log       *slog.Logger
+}
+
+// Bus is the gateway's connection to NATS.
+type Bus struct {
+	Conn *nats.Conn
+	JS   jetstream.JetStream
+
+	config BusConfig
+	log    *slog.Logger
+	// epoch rises with every reconnect: what was true of the stream before must be looked at again.
+	epoch  atomic.Int64
+	signal chan struct{}
+}
+
+// Connect reaches NATS and declares the streams. It fails within about ten seconds where it cannot.
+func Connect(ctx context.Context, c BusConfig) (*Bus, error) {
+	b := &Bus{config: c, log: c.Log, signal: make(chan struct{}, 1)}
+	var err error
+	if b.Conn, err = nats.Connect(c.URL, b.options()...); err != nil {
+		return nil, fmt.Errorf("reaching NATS: %w", err)
+	}
+	if b.JS, err = jetstream.New(b.Conn); err == nil {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		err = b.Declare(ctx)
+	}
+	if err != nil {
+		b.Conn.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *Bus) options() []nats.Option {
+	options := []nats.Option{
+		nats.Name("gatehouse"),
+		nats.Timeout(5 * time.Second),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(200 * time.Millisecond),
+		nats.ReconnectJitter(200*time.Millisecond, 500*time.Millisecond),
+		nats.PingInterval(5 * time.Second),
+		nats.MaxPingsOutstanding(2),
+		// Nothing is kept back to be sent after a reconnect: by then the stream may tell a different
+		// story, and the relay decides anew what it lacks.
+		nats.ReconnectBufSize(-1),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			b.log.Warn("NATS connection lost", "error", err)
+			b.changed()
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) {
+			b.log.Info("NATS connection is back")
+			b.changed()
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			b.log.Warn("NATS reports an error", "error", err)
+		}),
+	}
+	if b.config.Embedded != nil {
+		options = append(options, nats.InProcessServer(b.config.Embedded))
+	}
+	if b.config.CredsFile != "" {
+		options = append(options, nats.UserCredentials(b.config.CredsFile))
+	}
+	if b.config.CAFile != "" {
+		options = append(options, nats.RootCAs(b.config.CAFile))
+	}
+	return options
+}
+
+func (b *Bus) changed() {
+	b.epoch.Add(1)
+	select {
+	case b.signal <- struct{}{}:
+	default:
+	}
+}
+
+// Close ends the connection.
+func (b *Bus) Close() { b.Conn.Close() }
+
+// Healthy tells whether JetStream answers.
+func (b *Bus) Healthy(ctx context.Context) error {
+	if !b.Conn.IsConnected() {
+		return errors.New("not connected")
+	}
+	if _, err := b.JS.AccountInfo(ctx); err != nil {
+		return fmt.Errorf("JetStream does not answer: %w", err)
+	}
+	return nil
+}
+
+// spoken are the subjects of the stream: everything the gateway says but the audit head.
+func spoken() []string {
+	kinds := []string{kindNotification, kindEvent, kindConnection, "operation", "identity", "endpoint"}
+	for i, k := range kinds {
+		kinds[i] = prefix + "." + k + ".>"
+	}
+	return kinds
+}
+
+// Declare makes the streams, or brings those that exist to what the gateway needs. A stream that cannot
+// be changed so is an error that says what differs, because publishing into it would break a promise.
+func (b *Bus) Declare(ctx context.Context) error {
+	log := jetstream.StreamConfig{
+		Name:        StreamName,
+		Description: "What Gatehouse says: notifications, events, connections, operations, identities, endpoints",
+		Subjects:    spoken(),
+		MaxAge:      b.config.Retention,
+		MaxBytes:    16 << 30,
+	}
+	commands := jetstream.StreamConfig{
+		Name:        CommandsName,
+		Description: "Commands to Gatehouse, until it has stored them",
+		Subjects:    []string{prefix + ".command.>"},
+		Retention:   jetstream.WorkQueuePolicy,
+		Discard:     jetstream.DiscardNew,
+		MaxAge:      24 * time.Hour,
+		MaxBytes:    256 << 20,
+		MaxMsgs:     100_000,
+		MaxMsgSize:  256 << 10,
+	}
+	for _, c := range []jetstream.StreamConfig{log, commands} {
+		c.Storage, c.DenyDelete, c.DenyPurge = jetstream.FileStorage, true, true
+		c.Duplicates = min(duplicateWindow, c.MaxAge)
+		if err := b.declare(ctx, c); err != nil {
+			return fmt.Errorf("declaring stream %s: %w", c.Name, err)
+		}
+	}
+	return nil
+}
+
+func (b *Bus) declare(ctx context.Context, want jetstream.StreamConfig) error {
+	stream, err := b.JS.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return b.create(ctx, want)
+	}
+	if err != nil {
+		return err
+	}
+	have := stream.CachedInfo().Config
+	if have.Storage != want.Storage || have.Retention != want.Retention || have.Mirror != nil || !have.DenyDelete || !have.DenyPurge {
+		return errors.New("it exists with other storage, retention or permissions than file storage with delete and purge denied; rename or remove it")
+	}
+	want.Replicas = have.Replicas
+	if b.config.Replicas > 0 {
+		want.Replicas = b.config.Replicas
+	}
+	if sameStream(have, want) {
+		return nil
+	}
+	_, err = b.JS.UpdateStream(ctx, want)
+	return err
+}
+
+// create makes the stream with three replicas where the cluster has them, or with one.
+func (b *Bus) create(ctx context.Context, want jetstream.StreamConfig) error {
+	want.Replicas = b.config.Replicas
+	if want.Replicas == 0 {
+		want.Replicas = 1
+		if b.config.Embedded == nil && b.Conn.ConnectedClusterName() != "" {
+			want.Replicas = 3
+		}
+	}
+	_, err := b.JS.CreateStream(ctx, want)
+	if err != nil && b.config.Replicas == 0 && want.Replicas == 3 && strings.Contains(err.Error(), "no suitable peers") {
+		want.Replicas = 1
+		_, err = b.JS.CreateStream(ctx, want)
+	}
+	return err
+}
+
+func sameStream(have, want jetstream.StreamConfig) bool {
+	return slices.Equal(have.Subjects, want.Subjects) && have.MaxAge == want.MaxAge && have.MaxBytes == want.MaxBytes &&
+		have.Duplicates == want.Duplicates && have.Replicas == want.Replicas &&
+		have.Discard == want.Discard && have.Description == want.Description
+}

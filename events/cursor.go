@@ -1,0 +1,116 @@
+package events
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// keepCheckpoints is how far apart the checkpoints are that stay when newer ones come.
+const keepCheckpoints = 10 * time.Second
+
+// adopt takes over the logs of writers that are dead: on SQLite all but our own, because the data
+// directory is locked; on PostgreSQL those whose lease has run out. Fencing them first makes sure that
+// they do not go on writing.
+func (r *Relay) adopt(ctx context.Context) error {
+	dead := `holder <> ?`
+	if r.db.Postgres() {
+		dead += ` AND expires_at <= ` + r.db.Millis()
+	}
+	var adopted int64
+	err := r.log.DoUrgent(ctx, func(ctx context.Context, tx *Tx) (err error) {
+		adopted, err = tx.Exec(ctx, `UPDATE writers SET fenced = 1, holder = ?, expires_at = `+r.db.Millis()+` + ? WHERE `+dead,
+			r.log.holder, writerLease.Milliseconds(), r.log.holder)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("taking over dead writers: %w", err)
+	}
+	if adopted > 0 {
+		r.logger.Info("took over the log of earlier processes", "writers", adopted)
+	}
+	return r.poll(ctx)
+}
+
+// poll reads which writers are ours and how far their logs go.
+func (r *Relay) poll(ctx context.Context) error {
+	began := time.Now()
+	var rows []struct{ ID, Head int64 }
+	if err := r.db.Select(ctx, &rows, `SELECT id, head FROM writers WHERE holder = ?`, r.log.holder); err != nil {
+		return fmt.Errorf("reading the writers: %w", err)
+	}
+	ours := map[int64]bool{}
+	for _, row := range rows {
+		ours[row.ID] = true
+		l := r.lanes[row.ID]
+		if l == nil {
+			l = &lane{writer: row.ID, next: 1}
+			r.lanes[row.ID] = l
+		}
+		l.head = max(l.head, row.Head)
+	}
+	for writer := range r.lanes {
+		if !ours[writer] {
+			delete(r.lanes, writer) // another process took it over, or it was pruned away
+		}
+	}
+	r.owned = began
+	r.measure()
+	return nil
+}
+
+// stillOwner tells whether the lanes are surely ours: a process that was stopped for longer than the
+// lease must look before it publishes, because another may have done so.
+func (r *Relay) stillOwner() bool {
+	return !r.db.Postgres() || time.Since(r.owned) < writerLease
+}
+
+// saveCursors stores how far each lane has come. It keeps a checkpoint every ten seconds; in between, a
+// newer one replaces the last.
+func (r *Relay) saveCursors(ctx context.Context, final bool) error {
+	var moved []*lane
+	for _, l := range r.lanes {
+		if l.ready && l.acked > l.saved && (final || l.idle() || time.Since(l.savedAt) >= saveEvery) {
+			moved = append(moved, l)
+		}
+	}
+	if len(moved) == 0 {
+		return nil
+	}
+	now := time.Now()
+	err := r.log.DoUrgent(ctx, func(ctx context.Context, tx *Tx) error {
+		for _, l := range moved {
+			if l.passing {
+				const replace = `DELETE FROM relay_checkpoints WHERE writer = ? AND seq = ?`
+				if _, err := tx.Exec(ctx, replace, l.writer, l.saved); err != nil {
+					return err
+				}
+			}
+			c := checkpoint{Seq: l.acked, MessageID: l.top.id, StreamSeq: l.top.seq, StreamCreated: r.created}
+			if err := insertCheckpoint(ctx, tx, l.writer, c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("saving the relay's cursors: %w", err)
+	}
+	for _, l := range moved {
+		l.saved, l.savedAt = l.acked, now
+		if l.passing = now.Sub(l.keptAt) < keepCheckpoints; !l.passing {
+			l.keptAt = now
+		}
+		r.floor = max(r.floor, l.top.seq)
+	}
+	return nil
+}
+
+// insertCheckpoint stores one, if this process still holds the writer.
+func insertCheckpoint(ctx context.Context, tx *Tx, writer int64, c checkpoint) error {
+	_, err := tx.Exec(ctx, `INSERT INTO relay_checkpoints (writer, seq, message_id, stream_seq, stream_created, at)
+		VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (writer, seq) DO UPDATE SET message_id = excluded.message_id,
+		stream_seq = excluded.stream_seq, stream_created = excluded.stream_created, at = excluded.at`,
+		writer, c.Seq, c.MessageID, c.StreamSeq, c.StreamCreated, time.Now().UnixMilli())
+	return err
+}

@@ -1,0 +1,302 @@
+package webhooks
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+
+	"gatehouse/doorflow"
+	"gatehouse/events"
+	"gatehouse/internal/sqldb"
+)
+
+// How hard the gateway leans on DoorFlow, for each account. DoorFlow publishes no limits; these are what
+// a careful client keeps to.
+const (
+	perSecond = 5
+	inFlight  = 4
+)
+
+const (
+	fetchTimeout  = 15 * time.Second
+	settleTimeout = 30 * time.Second
+	fetchLease    = 2 * time.Minute
+	lookEvery     = 2 * time.Second
+	firstRetry    = 2 * time.Second
+	lastRetry     = 10 * time.Minute
+	// oddAttempts is how often an answer that makes no sense is asked for again before it is parked.
+	oddAttempts = 8
+)
+
+// FetcherConfig is what a Fetcher needs.
+type FetcherConfig struct {
+	DB  *sqldb.DB
+	Log *events.Log
+	API doorflow.API
+	// Client returns a client that adds an account's bearer token, to DoorFlow's API alone.
+	Client func(account string) *http.Client
+	// Active lists the accounts with an active connection.
+	Active func(ctx context.Context) ([]string, error)
+	// Unusable tells whether an error of the client means that the connection needs a person.
+	Unusable func(error) bool
+	// Forbidden is told that DoorFlow refused an account a kind of resource.
+	Forbidden func(ctx context.Context, account, what string) error
+	// Numbers says what stands for card numbers and PINs; Digest is a keyed digest of a secret state.
+	Numbers    doorflow.Numbers
+	Digest     func(state []byte) []byte
+	Registerer prometheus.Registerer
+	Logger     *slog.Logger
+}
+
+// Fetcher opens notifications: it gets each resource with its ack token and says the event.
+type Fetcher struct {
+	FetcherConfig
+	metrics *fetcherMetrics
+	wake    chan struct{}
+
+	mu      sync.Mutex
+	arrived map[string]bool
+	pace    map[string]*pace
+	busy    map[string]bool
+}
+
+// pace keeps one account's requests apart.
+type pace struct {
+	limiter *rate.Limiter
+	until   time.Time // DoorFlow asked to be left alone until then
+}
+
+// NewFetcher makes one.
+func NewFetcher(c FetcherConfig) *Fetcher {
+	return &Fetcher{
+		FetcherConfig: c, metrics: newFetcherMetrics(c.Registerer), wake: make(chan struct{}, 1),
+		arrived: map[string]bool{}, pace: map[string]*pace{}, busy: map[string]bool{},
+	}
+}
+
+// Arrived says that an account has new notifications.
+func (f *Fetcher) Arrived(account string) {
+	f.mu.Lock()
+	f.arrived[account] = true
+	f.mu.Unlock()
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Resume opens what was parked, in the change that makes the account's connection active again.
+func (f *Fetcher) Resume(ctx context.Context, tx *events.Tx, account string) error {
+	_, err := tx.Exec(ctx, `UPDATE notifications SET state = 'open', attempts = 0, due_at = ? WHERE account = ? AND state = 'parked'`,
+		time.Now().UnixMilli(), account)
+	return err
+}
+
+// Run fetches until ctx ends; then it finishes what is under way.
+func (f *Fetcher) Run(ctx context.Context) error {
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for all := true; ; {
+		accounts, err := f.Active(ctx)
+		if err != nil && ctx.Err() == nil {
+			f.Logger.Debug("the fetcher could not list the connections", "error", err)
+		}
+		for _, account := range accounts {
+			if f.claim(account, all) {
+				workers.Go(func() {
+					defer f.unclaim(account)
+					f.drain(ctx, account)
+				})
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			all = true
+		case <-f.wake:
+			all = false
+		}
+	}
+}
+
+// claim tells whether to start an account's worker: it has none, and has something new or it is time to
+// look at all.
+func (f *Fetcher) claim(account string, all bool) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.busy[account] || (!all && !f.arrived[account]) {
+		return false
+	}
+	delete(f.arrived, account)
+	f.busy[account] = true
+	return true
+}
+
+func (f *Fetcher) unclaim(account string) {
+	f.mu.Lock()
+	delete(f.busy, account)
+	again := f.arrived[account]
+	f.mu.Unlock()
+	if again {
+		f.Arrived(account)
+	}
+}
+
+func (f *Fetcher) paceOf(account string) *pace {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.pace[account] == nil {
+		f.pace[account] = &pace{limiter: rate.NewLimiter(perSecond, inFlight)}
+	}
+	return f.pace[account]
+}
+
+// pausedFor is how long DoorFlow wants to be left alone by an account.
+func (f *Fetcher) pausedFor(p *pace) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return time.Until(p.until)
+}
+
+// opened is a notification to be fetched.
+type opened struct {
+	Key          []byte `db:"key"`
+	Account      string `db:"account"`
+	ResourceType string `db:"resource_type"`
+	ResourceID   string `db:"resource_id"`
+	Action       string `db:"action"`
+	Path         string `db:"path"`
+	AckToken     string `db:"ack_token"`
+	Callback     string `db:"callback"`
+	Attempts     int    `db:"attempts"`
+	ReceivedAt   int64  `db:"received_at"`
+}
+
+// due reads an account's oldest open notifications.
+func (f *Fetcher) due(ctx context.Context, account string) ([]opened, error) {
+	var rows []opened
+	err := f.DB.Select(ctx, &rows, `SELECT key, account, resource_type, resource_id, action, path, ack_token, callback, attempts, received_at
+		FROM notifications WHERE account = ? AND state = 'open' AND due_at <= ? ORDER BY due_at LIMIT 32`, account, time.Now().UnixMilli())
+	return rows, err
+}
+
+// drain fetches what an account has open, under a lease that keeps other replicas out, so that the limits
+// hold for the account and not for each replica.
+func (f *Fetcher) drain(ctx context.Context, account string) {
+	p := f.paceOf(account)
+	name, holder := "fetch/"+account, f.Log.Holder()
+	for ctx.Err() == nil && f.pausedFor(p) <= 0 {
+		rows, err := f.due(ctx, account)
+		if err != nil || len(rows) == 0 {
+			break
+		}
+		if ok, err := f.DB.Acquire(ctx, name, holder, fetchLease); err != nil || !ok {
+			return
+		}
+		if !f.fetchAll(ctx, p, rows) {
+			break
+		}
+	}
+	// The lease is given up even when the process is stopping, so that another may go on at once.
+	_ = f.DB.Release(context.WithoutCancel(ctx), name, holder)
+}
+
+// fetchAll fetches the rows, a few at a time. It returns false when there is no use in going on.
+func (f *Fetcher) fetchAll(ctx context.Context, p *pace, rows []opened) bool {
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	slots := make(chan struct{}, inFlight)
+	usable := make(chan struct{}) // closed when the connection turns out not to be
+	var once sync.Once
+	for _, row := range rows {
+		if p.limiter.Wait(ctx) != nil {
+			return false
+		}
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return false
+		}
+		select {
+		case <-usable:
+			return false
+		default:
+		}
+		if f.pausedFor(p) > 0 {
+			return false
+		}
+		workers.Go(func() {
+			defer func() { <-slots }()
+			if !f.one(ctx, p, row) {
+				once.Do(func() { close(usable) })
+			}
+		})
+	}
+	return true
+}
+
+// one fetches a notification's resource and settles it. What has been asked of DoorFlow is brought to its
+// end even if ctx ends meanwhile. It returns false when the account's connection is of no use.
+func (f *Fetcher) one(ctx context.Context, p *pace, row opened) bool {
+	ctx = context.WithoutCancel(ctx)
+	started := time.Now()
+	asking, cancel := context.WithTimeout(ctx, fetchTimeout)
+	body, err := f.API.Fetch(asking, f.Client(row.Account), doorflow.Target{Path: row.Path, AckToken: row.AckToken, Callback: row.Callback})
+	cancel()
+	f.metrics.seconds.Observe(time.Since(started).Seconds())
+	if err != nil && f.Unusable(err) {
+		f.metrics.outcomes.WithLabelValues("needs_reconnect").Inc()
+		return false
+	}
+	settling, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	outcome, err := f.settle(settling, p, row, body, err)
+	f.metrics.outcomes.WithLabelValues(outcome).Inc()
+	if err != nil {
+		f.Logger.Warn("a fetched notification was not settled; it is fetched again", "account", events.Token(row.Account),
+			"resource", resourceName(row.ResourceType, row.ResourceID), "outcome", outcome, "error", err)
+		return true
+	}
+	f.Logger.Debug("fetched", "account", events.Token(row.Account), "resource", resourceName(row.ResourceType, row.ResourceID), "outcome", outcome)
+	return true
+}
+
+// settle stores what an answer means. It returns the bounded word for it.
+func (f *Fetcher) settle(ctx context.Context, p *pace, row opened, body json.RawMessage, failure error) (string, error) {
+	refused, answered := errors.AsType[*doorflow.Error](failure)
+	switch {
+	case failure == nil:
+		return f.publish(ctx, row, body)
+	case !answered && !errors.Is(failure, doorflow.ErrNotJSON):
+		return "unreachable", f.again(ctx, row, failure, 0)
+	case !answered:
+		return "odd", f.odd(ctx, row, failure)
+	case refused.Status == http.StatusNotFound || refused.Status == http.StatusGone:
+		return "gone", f.gone(ctx, row)
+	case refused.Status == http.StatusForbidden:
+		return "forbidden", f.park(ctx, row, failure)
+	case refused.Status == http.StatusTooManyRequests:
+		return "rate_limited", f.slowDown(ctx, p, row, refused)
+	case refused.Status == http.StatusUnauthorized || refused.Status == http.StatusRequestTimeout || refused.Status >= 500:
+		return "failed", f.again(ctx, row, failure, refused.RetryAfter)
+	default:
+		return "odd", f.odd(ctx, row, failure)
+	}
+}
+
+// backoff is how long to wait before attempt n+1: doubling from two seconds to ten minutes, with jitter.
+func backoff(attempts int) time.Duration {
+	d := min(firstRetry<<min(attempts, 10), lastRetry)
+	return d/2 + rand.N(d/2+1)
+}
