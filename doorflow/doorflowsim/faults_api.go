@@ -1,0 +1,104 @@
+package doorflowsim
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// FailToken answers the next n token requests with a status and a body, without processing them.
+func (f *Faults) FailToken(n int, status int, body string) {
+	f.set(func() { f.token = canned{n: times(n), status: status, body: body} })
+}
+
+// DropTokenReply processes the next n token requests, rotating the token, and closes the connection instead
+// of answering.
+func (f *Faults) DropTokenReply(n int) { f.set(func() { f.dropReply = times(n) }) }
+
+// FailAPI answers the next n API requests with a valid token. headers may be nil.
+func (f *Faults) FailAPI(n int, status int, headers http.Header, body string) {
+	f.set(func() { f.api = canned{n: times(n), status: status, header: headers.Clone(), body: body} })
+}
+
+// RateLimitAPI answers the next n API requests with 429. retryAfter is the header's value, "" for none;
+// retryIn is the body's field, 0 for none.
+func (f *Faults) RateLimitAPI(n int, retryAfter string, retryIn int) {
+	header := http.Header{}
+	if retryAfter != "" {
+		header.Set("Retry-After", retryAfter)
+	}
+	body := `{"error":"rate_limited","description":"Too many requests"`
+	if retryIn > 0 {
+		body += `,"retry_in":` + strconv.Itoa(retryIn)
+	}
+	f.FailAPI(n, http.StatusTooManyRequests, header, body+"}")
+}
+
+// SlowAPI delays every API request, after its token was checked. 0 ends it.
+func (f *Faults) SlowAPI(d time.Duration) { f.set(func() { f.slowAPI = d }) }
+
+// SlowToken delays every token request, before it is processed. 0 ends it.
+func (f *Faults) SlowToken(d time.Duration) { f.set(func() { f.slowToken = d }) }
+
+// StallAdmissions leaves the next n admission requests pending until they time out.
+func (f *Faults) StallAdmissions(n int) { f.set(func() { f.stall = times(n) }) }
+
+// PaginationHeaders chooses between the two documented sets.
+func (f *Faults) PaginationHeaders(set HeaderSet) { f.set(func() { f.page = set }) }
+
+// IntegerAccountID shows the account's id as a number, as an older article does.
+func (f *Faults) IntegerAccountID(on bool) { f.set(func() { f.integerID = on }) }
+
+// failToken is the answer to give instead of processing a token request, or nil.
+func (f *Faults) failToken() *canned {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.token.take()
+}
+
+func (f *Faults) failAPI() *canned {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.api.take()
+}
+
+func (c *canned) take() *canned {
+	if !c.n.take() {
+		return nil
+	}
+	return new(*c)
+}
+
+func (f *Faults) dropTokenReply() bool { return f.takes(&f.dropReply) }
+
+func (f *Faults) stallAdmission() bool { return f.takes(&f.stall) }
+
+func (f *Faults) takes(t *times) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return t.take()
+}
+
+func (f *Faults) tokenDelay() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.slowToken
+}
+
+func (f *Faults) apiDelay() time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.slowAPI
+}
+
+func (f *Faults) headers() HeaderSet {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.page
+}
+
+func (f *Faults) integerAccountID() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.integerID
+}
