@@ -1,6 +1,7 @@
 package doorflow
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -70,16 +71,20 @@ func (a API) Fetch(ctx context.Context, client *http.Client, t Target) (json.Raw
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return nil, newError(resp, body)
 	}
-	if len(body) > maxResource || !json.Valid(body) || strings.TrimLeft(string(body[:min(len(body), 64)]), " \t\r\n")[0] != '{' {
+	if len(body) > maxResource || !json.Valid(body) || !bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) {
 		return nil, ErrNotJSON
 	}
 	return body, nil
 }
 
-// withoutURL takes the URL out of an error of net/http: it holds the ack token.
+// withoutURL takes the URL out of an error of net/http: it holds the ack token. So does an error that
+// quotes a redirect that repeats it; of such a one nothing is left.
 func withoutURL(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
-		return u.Err
+		err = u.Err
+	}
+	if strings.Contains(err.Error(), fieldAckToken) {
+		return errors.New("DoorFlow's answer cannot be followed")
 	}
 	return err
 }
@@ -87,14 +92,14 @@ func withoutURL(err error) error {
 func newError(resp *http.Response, body []byte) *Error {
 	e := &Error{Status: resp.StatusCode}
 	var told struct {
-		Error   any         `json:"error"`
-		RetryIn json.Number `json:"retry_in"`
+		Error   any `json:"error"`
+		RetryIn any `json:"retry_in"`
 	}
 	if json.Unmarshal(body, &told) == nil {
 		if code, ok := told.Error.(string); ok && isHashID(code) {
 			e.Code = code
 		}
-		if seconds, err := told.RetryIn.Float64(); err == nil {
+		if seconds, ok := told.RetryIn.(float64); ok {
 			e.RetryAfter = seconds2duration(seconds)
 		}
 	}
@@ -102,7 +107,7 @@ func newError(resp *http.Response, body []byte) *Error {
 		if seconds, err := strconv.ParseFloat(after, 64); err == nil {
 			e.RetryAfter = seconds2duration(seconds)
 		} else if at, err := http.ParseTime(after); err == nil {
-			e.RetryAfter = max(0, time.Until(at))
+			e.RetryAfter = seconds2duration(time.Until(at).Seconds())
 		}
 	}
 	return e

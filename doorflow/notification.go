@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 )
 
@@ -129,77 +128,18 @@ func isASCII(b []byte) bool {
 	return true
 }
 
-// Public returns the item as it may be shown: without its ack token, which is also cut from the URLs.
-// Unknown fields are kept. An item that is not an object comes back as an empty one.
-func (n Notification) Public() json.RawMessage {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(n.Raw, &fields) != nil || fields == nil {
-		return json.RawMessage(`{}`)
-	}
-	ack := n.ack()
-	names := make([]string, 0, len(fields))
-	for name, value := range fields {
-		if isAckName(name) {
-			delete(fields, name)
+// ack is the item's ack token: the one in the URL, which is what DoorFlow expects to be called, or where
+// that is missing the field.
+func (n Notification) ack() string {
+	for _, s := range []string{n.Resource, n.ResourceURL} {
+		if !strings.Contains(s, "?") {
 			continue
 		}
-		if bytes.Contains(value, []byte(fieldAckToken)) || (ack != "" && bytes.Contains(value, []byte(ack))) {
-			fields[name] = withoutAck(name, value, ack)
-		}
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	out := make([]byte, 0, len(n.Raw))
-	out = append(out, '{')
-	for i, name := range names {
-		if i > 0 {
-			out = append(out, ',')
-		}
-		key, _ := json.Marshal(name)
-		out = append(append(append(out, key...), ':'), fields[name]...)
-	}
-	return append(out, '}')
-}
-
-func isAckName(name string) bool { return strings.EqualFold(name, fieldAckToken) }
-
-// withoutAck cuts the ack token out of a field: out of a URL's query where it is one, else wherever the
-// token stands in the text.
-func withoutAck(name string, value json.RawMessage, ack string) json.RawMessage {
-	if s := text(value); s != "" && (name == fieldResource || name == fieldResourceURL) {
-		if base, query, found := strings.Cut(s, "?"); found {
-			query, fragment, _ := strings.Cut(query, "#")
-			kept := slices.DeleteFunc(strings.Split(query, "&"), func(pair string) bool {
-				key, _, _ := strings.Cut(pair, "=")
-				key, err := url.QueryUnescape(key)
-				return err != nil || isAckName(key)
-			})
-			if s = base; len(kept) > 0 {
-				s += "?" + strings.Join(kept, "&")
-			}
-			if fragment != "" {
-				s += "#" + fragment
-			}
-		}
-		value, _ = json.Marshal(s)
-	}
-	if ack == "" {
-		return value
-	}
-	return bytes.ReplaceAll(value, []byte(ack), []byte("REDACTED"))
-}
-
-// ack is the item's ack token: the field, or where that is missing the one in the URL.
-func (n Notification) ack() string {
-	if n.AckToken != "" {
-		return n.AckToken
-	}
-	for _, s := range []string{n.Resource, n.ResourceURL} {
-		if u, err := url.Parse(s); err == nil && s != "" {
+		if u, err := url.Parse(s); err == nil {
 			if ack := u.Query().Get(fieldAckToken); ack != "" {
 				return ack
 			}
 		}
 	}
-	return ""
+	return n.AckToken
 }

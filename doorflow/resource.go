@@ -3,6 +3,8 @@ package doorflow
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -34,11 +36,13 @@ func ReadResource(resourceType string, body json.RawMessage, numbers Numbers) (R
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
 	var fields map[string]any
-	if err := dec.Decode(&fields); err != nil || fields == nil {
+	if err := dec.Decode(&fields); err != nil || fields == nil || dec.More() {
 		return Resource{}, ErrNotJSON
 	}
 	c := cleaner{numbers: numbers, credential: resourceType == TypeCredential}
 	c.collect(fields)
+	// The longest first: one secret may be part of another.
+	slices.SortFunc(c.secrets, func(a, b string) int { return len(b) - len(a) })
 	clean := c.object(fields)
 	state, err := json.Marshal(fields)
 	if err != nil {
@@ -63,7 +67,7 @@ func ReadResource(resourceType string, body json.RawMessage, numbers Numbers) (R
 type cleaner struct {
 	numbers    Numbers
 	credential bool
-	secrets    []string // values seen in secret fields
+	secrets    []string // values seen in secret fields, to be masked in other texts
 }
 
 func (c *cleaner) isNumber(name string) bool {
@@ -89,7 +93,7 @@ func (c *cleaner) collect(v any) {
 	switch v := v.(type) {
 	case map[string]any:
 		for name, field := range v {
-			if s := scalar(field); len(s) >= 4 && (c.isNumber(name) || c.isSecret(name)) {
+			if s := scalar(field); len(s) >= 4 && (c.isSecret(name) || (c.isNumber(name) && c.numbers(s) != s)) {
 				c.secrets = append(c.secrets, s)
 			}
 			c.collect(field)
@@ -111,6 +115,9 @@ func (c *cleaner) object(fields map[string]any) map[string]any {
 				clean[name] = c.numbers(s)
 			}
 		case c.isSecret(name):
+		case isID(name):
+			// An id that happens to hold a short PIN must stay what it is.
+			clean[name] = c.nested(v)
 		default:
 			clean[name] = c.value(v)
 		}
@@ -118,7 +125,25 @@ func (c *cleaner) object(fields map[string]any) map[string]any {
 	return clean
 }
 
+// value cleans a field or an item: nested ones by their names, others where a secret stands in the text.
 func (c *cleaner) value(v any) any {
+	switch v := v.(type) {
+	case string:
+		if _, err := time.Parse(time.RFC3339, v); err == nil {
+			return v
+		}
+		return c.mask(v)
+	case json.Number:
+		if masked := c.mask(v.String()); masked != v.String() {
+			return masked
+		}
+		return v
+	default:
+		return c.nested(v)
+	}
+}
+
+func (c *cleaner) nested(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		return c.object(v)
@@ -128,15 +153,38 @@ func (c *cleaner) value(v any) any {
 			clean[i] = c.value(item)
 		}
 		return clean
-	case string:
-		for _, secret := range c.secrets {
-			v = strings.ReplaceAll(v, secret, "****")
-		}
-		return v
 	default:
 		return v
 	}
 }
+
+// mask hides the secrets in a text. One of four or five characters, such as a PIN, may stand in a longer
+// number by chance, so it counts only where it stands alone.
+func (c *cleaner) mask(s string) string {
+	for _, secret := range c.secrets {
+		for from := 0; ; {
+			i := strings.Index(s[from:], secret)
+			if i < 0 {
+				break
+			}
+			i += from
+			end := i + len(secret)
+			if len(secret) < 6 && (i > 0 && isAlphanumeric(s[i-1]) || end < len(s) && isAlphanumeric(s[end])) {
+				from = i + 1
+				continue
+			}
+			s = s[:i] + "****" + s[end:]
+			from = i + len("****")
+		}
+	}
+	return s
+}
+
+func isAlphanumeric(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
+}
+
+func isID(name string) bool { return name == "id" || strings.HasSuffix(name, "_id") }
 
 func scalar(v any) string {
 	switch v := v.(type) {
@@ -150,18 +198,19 @@ func scalar(v any) string {
 }
 
 func integer(v any) int64 {
-	n, ok := v.(json.Number)
-	if !ok {
+	i, err := strconv.ParseInt(scalar(v), 10, 64)
+	if err != nil {
 		return 0
 	}
-	i, _ := n.Int64()
 	return i
 }
 
 // firstTime reads the first value that is a time. DoorFlow's sources show both names and both zones.
 func firstTime(values ...any) time.Time {
 	for _, v := range values {
-		if at, err := time.Parse(time.RFC3339, scalar(v)); err == nil {
+		at, err := time.Parse(time.RFC3339, scalar(v))
+		// In UTC the first and last years reach beyond what can be written again.
+		if err == nil && at.UTC().Year() >= 1 && at.UTC().Year() <= 9999 {
 			return at
 		}
 	}

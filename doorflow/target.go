@@ -41,7 +41,7 @@ func (n Notification) Target(api *url.URL) (Target, Flag) {
 		given = n.ResourceURL
 	}
 	ack := n.ack()
-	if given == "" || ack == "" || len(ack) > maxField {
+	if given == "" || ack == "" || !isPlain(ack) {
 		return Target{}, FlagIncomplete
 	}
 	if n.ResourceURL != "" && n.ResourceURL != given {
@@ -65,7 +65,7 @@ func (n Notification) Target(api *url.URL) (Target, Flag) {
 		return Target{}, FlagUnknownType
 	}
 	callback := u.Query().Get("callback")
-	if !ok || len(callback) > maxField {
+	if !ok || !isPlain(callback) {
 		return Target{}, FlagForeignURL
 	}
 	return Target{Path: path, AckToken: ack, Callback: callback}, ""
@@ -79,6 +79,17 @@ func isDigits(s string) bool {
 		}
 	}
 	return s != "" && len(s) <= 18
+}
+
+// isPlain tells whether an opaque token is of printable ASCII without blanks, and not too long: a database
+// and a URL take it as it is.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return len(s) <= maxField
 }
 
 func isHashID(s string) bool {

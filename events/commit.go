@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"gatehouse/internal/sqldb"
@@ -82,6 +83,14 @@ const commitTimeout = 20 * time.Second
 func (l *Log) commit(batch []*change) {
 	started := time.Now()
 	results, rows, err := l.store(batch)
+	if len(batch) > 1 && sqldb.OfRow(err) {
+		// A message that the database refuses shows only when all are written. Whoever's it is, it is
+		// refused alone.
+		for i := range batch {
+			l.commit(batch[i : i+1])
+		}
+		return
+	}
 	for _, c := range batch {
 		l.queued.Add(-c.size)
 	}
@@ -101,6 +110,9 @@ func (l *Log) commit(batch []*change) {
 	}
 	for _, f := range l.feeds {
 		f.offer(rows)
+	}
+	if len(rows) > 0 {
+		l.news.fire()
 	}
 	for i, c := range batch {
 		c.result <- results[i]
@@ -151,6 +163,9 @@ func (l *Log) attempt(ctx context.Context, batch []*change) ([]error, []Row, err
 	if err := tx.Commit(); err != nil {
 		l.headKnown = false
 		expected := l.commits + 1
+		// Perhaps it was the time that ran out; to learn what became of the commit gets a time of its own.
+		ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+		defer cancel()
 		if unsettled := l.recoverHead(ctx); unsettled != nil {
 			return nil, nil, errors.Join(err, unsettled)
 		}
@@ -206,7 +221,7 @@ func (tx *Tx) guarded(ctx context.Context, u unit, changes []*change) (refused, 
 		return nil, err
 	}
 	said := len(tx.said)
-	refused = u.run(ctx, tx, changes)
+	refused = contained(func() error { return u.run(ctx, tx, changes) })
 	if refused == nil {
 		_, err = tx.ExecContext(ctx, `RELEASE SAVEPOINT unit`)
 		return nil, err
@@ -220,6 +235,16 @@ func (tx *Tx) guarded(ctx context.Context, u unit, changes []*change) (refused, 
 	}
 	_, err = tx.ExecContext(ctx, `RELEASE SAVEPOINT unit`)
 	return refused, err
+}
+
+// contained makes a panic an error: a fault in one caller's change must not take the others' committer.
+func contained(run func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("events: the change panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return run()
 }
 
 // Row is a message with its place in the log.
@@ -278,7 +303,12 @@ func (l *Log) recoverHead(ctx context.Context) error {
 	}
 	defer tx.Rollback()
 	var row struct{ Head, Commits, Fenced int64 }
-	err = tx.Get(ctx, &row, `SELECT head, commits, fenced FROM writers WHERE id = ? AND holder = ?`, l.writer, l.holder)
+	query := `SELECT head, commits, fenced FROM writers WHERE id = ? AND holder = ?`
+	if tx.Postgres {
+		// The server may still be at the commit whose answer was lost; the row's lock waits for its end.
+		query += ` FOR UPDATE`
+	}
+	err = tx.Get(ctx, &row, query, l.writer, l.holder)
 	if errors.Is(err, sql.ErrNoRows) || (err == nil && row.Fenced != 0) {
 		l.log.Warn("another process took this log over; starting a new one", "writer", l.writer)
 		_ = tx.Rollback()

@@ -35,8 +35,8 @@ func (r *Relay) adopt(ctx context.Context) error {
 // poll reads which writers are ours and how far their logs go.
 func (r *Relay) poll(ctx context.Context) error {
 	began := time.Now()
-	var rows []struct{ ID, Head int64 }
-	if err := r.db.Select(ctx, &rows, `SELECT id, head FROM writers WHERE holder = ?`, r.log.holder); err != nil {
+	var rows []struct{ ID, Head, Fenced int64 }
+	if err := r.db.Select(ctx, &rows, `SELECT id, head, fenced FROM writers WHERE holder = ?`, r.log.holder); err != nil {
 		return fmt.Errorf("reading the writers: %w", err)
 	}
 	ours := map[int64]bool{}
@@ -44,7 +44,7 @@ func (r *Relay) poll(ctx context.Context) error {
 		ours[row.ID] = true
 		l := r.lanes[row.ID]
 		if l == nil {
-			l = &lane{writer: row.ID, next: 1}
+			l = &lane{writer: row.ID, next: 1, unheard: row.Fenced == 0}
 			r.lanes[row.ID] = l
 		}
 		l.head = max(l.head, row.Head)
@@ -70,7 +70,7 @@ func (r *Relay) stillOwner() bool {
 func (r *Relay) saveCursors(ctx context.Context, final bool) error {
 	var moved []*lane
 	for _, l := range r.lanes {
-		if l.ready && l.acked > l.saved && (final || l.idle() || time.Since(l.savedAt) >= saveEvery) {
+		if l.ready && l.acked > l.saved && l.acked >= l.hold && (final || l.idle() || time.Since(l.savedAt) >= saveEvery) {
 			moved = append(moved, l)
 		}
 	}
@@ -80,6 +80,14 @@ func (r *Relay) saveCursors(ctx context.Context, final bool) error {
 	now := time.Now()
 	err := r.log.DoUrgent(ctx, func(ctx context.Context, tx *Tx) error {
 		for _, l := range moved {
+			var held int
+			const ours = `SELECT COUNT(*) FROM writers WHERE id = ? AND holder = ?`
+			if err := tx.Get(ctx, &held, ours, l.writer, r.log.holder); err != nil {
+				return err
+			}
+			if held == 0 {
+				continue // taken over; the next poll will tell
+			}
 			if l.passing {
 				const replace = `DELETE FROM relay_checkpoints WHERE writer = ? AND seq = ?`
 				if _, err := tx.Exec(ctx, replace, l.writer, l.saved); err != nil {
@@ -106,11 +114,19 @@ func (r *Relay) saveCursors(ctx context.Context, final bool) error {
 	return nil
 }
 
-// insertCheckpoint stores one, if this process still holds the writer.
+// insertCheckpoint stores one.
 func insertCheckpoint(ctx context.Context, tx *Tx, writer int64, c checkpoint) error {
 	_, err := tx.Exec(ctx, `INSERT INTO relay_checkpoints (writer, seq, message_id, stream_seq, stream_created, at)
 		VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (writer, seq) DO UPDATE SET message_id = excluded.message_id,
 		stream_seq = excluded.stream_seq, stream_created = excluded.stream_created, at = excluded.at`,
 		writer, c.Seq, c.MessageID, c.StreamSeq, c.StreamCreated, time.Now().UnixMilli())
 	return err
+}
+
+// Behind is how many messages of this process's writers are in the log and not yet behind a cursor.
+func (r *Relay) Behind(ctx context.Context) (int64, error) {
+	var n int64
+	err := r.db.Get(ctx, &n, `SELECT COALESCE(SUM(w.head - COALESCE((SELECT MAX(c.seq) FROM relay_checkpoints c WHERE c.writer = w.id), 0)), 0)
+		FROM writers w WHERE w.holder = ?`, r.log.holder)
+	return n, err
 }

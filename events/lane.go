@@ -16,8 +16,14 @@ type lane struct {
 	buffer  []Row
 	flights []*flight // in the order of seq
 	present seqSet    // rows beyond the checkpoint that reconciling found in the stream
+	// hold is the last of present. Until acked has come so far, top may be the place of a later row, and
+	// a cursor with it would hide that row from the next reconciling.
+	hold int64
+	// unheard tells that no row of this lane can be in the stream, because its writer is this process's
+	// own and has not sent any.
+	unheard bool
 
-	// top is the highest place in the stream of any row up to acked.
+	// top is the highest place in the stream of any row up to acked, or up to hold.
 	top position
 	// savedAt is when the cursor was last stored; keptAt, when it was last stored to stay; passing tells
 	// that the last one is to be replaced by the next.
@@ -60,7 +66,7 @@ func (l *lane) offer(rows []Row) {
 // rewind forgets everything after the cursor.
 func (l *lane) rewind(cursor int64, top position, present seqSet) {
 	l.acked, l.saved, l.next = cursor, cursor, cursor+1
-	l.top, l.present = top, present
+	l.top, l.present, l.hold = top, present, present.high
 	l.buffer, l.flights, l.ready, l.passing = nil, nil, true, false
 }
 
@@ -90,7 +96,8 @@ func (l *lane) idle() bool { return len(l.flights) == 0 && len(l.buffer) == 0 &&
 type seqSet struct {
 	base int64
 	bits []uint64
-	low  int64 // the smallest member, 0 when empty
+	// low and high are the smallest and the largest member, 0 when empty.
+	low, high int64
 }
 
 func (s *seqSet) add(seq int64) {
@@ -105,6 +112,7 @@ func (s *seqSet) add(seq int64) {
 	if s.low == 0 || seq < s.low {
 		s.low = seq
 	}
+	s.high = max(s.high, seq)
 }
 
 func (s *seqSet) has(seq int64) bool {

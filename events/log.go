@@ -17,7 +17,8 @@ import (
 var (
 	// ErrOverloaded is returned at once when too many changes wait already. Nothing was stored.
 	ErrOverloaded = errors.New("events: too many changes are waiting to be stored")
-	// ErrStorage is returned when the database could not take the change. Nothing was stored.
+	// ErrStorage is returned when the database could not take the change. Nothing was stored; only if the
+	// connection broke at the very commit, and did not come back, nobody can tell.
 	ErrStorage = errors.New("events: the database did not take the change")
 	// ErrClosed is returned once the log has been closed.
 	ErrClosed = errors.New("events: the log is closed")
@@ -54,6 +55,7 @@ type Log struct {
 	metrics *logMetrics
 	insert  *sqldb.Inserter
 	feeds   []*Feed
+	news    notice
 	closed  chan struct{}
 	done    chan struct{}
 
@@ -101,7 +103,8 @@ func (l *Log) register(ctx context.Context) error {
 	}
 	defer tx.Rollback()
 	if tx.Postgres {
-		if _, err := tx.Exec(ctx, `LOCK TABLE writers IN SHARE ROW EXCLUSIVE MODE`); err != nil {
+		// Registrations wait for each other, but for nobody's commit, nor does any commit wait for them.
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('gatehouse writers'))`); err != nil {
 			return fmt.Errorf("registering the log's writer: %w", err)
 		}
 	}

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 )
@@ -47,7 +49,12 @@ type Message struct {
 }
 
 // NewMessage begins a message on a topic, with an id of its own. Time is when the thing happened.
+// An account that cannot be one, too long or with bytes that a database refuses, is named by its token.
 func NewMessage(topic Topic, at time.Time, data json.RawMessage) Message {
+	account := topic.account
+	if len(account) > maxToken || !utf8.ValidString(account) || strings.IndexByte(account, 0) >= 0 {
+		account = Token(account)
+	}
 	return Message{
 		SpecVersion:     "1.0",
 		ID:              uuid.Must(uuid.NewV7()).String(),
@@ -55,7 +62,7 @@ func NewMessage(topic Topic, at time.Time, data json.RawMessage) Message {
 		Type:            topic.Type(),
 		Time:            at.UTC(),
 		DataContentType: "application/json",
-		Account:         topic.account,
+		Account:         account,
 		Data:            data,
 		topic:           topic,
 	}

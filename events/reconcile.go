@@ -31,7 +31,7 @@ func (r *Relay) doubt(reason string) {
 	r.metrics.reconciles.WithLabelValues(reason).Inc()
 	clear(r.flights)
 	for _, l := range r.lanes {
-		l.ready = false
+		l.ready, l.flights = false, nil
 	}
 	r.owned = time.Time{}
 }
@@ -128,7 +128,7 @@ func (r *Relay) lastHolding(ctx context.Context, view streamView, l *lane) (chec
 	if err := r.db.Select(ctx, &all, query, l.writer); err != nil {
 		return checkpoint{}, err
 	}
-	if len(all) == 0 && l.head == 0 {
+	if len(all) == 0 && (l.head == 0 || l.unheard) {
 		return r.anchor(ctx, view, l)
 	}
 	// What is lost from a stream is lost from its end, so if a checkpoint holds, all older ones do.

@@ -182,6 +182,7 @@ func (r *Relay) publish(ctx context.Context) error {
 	for _, l := range r.lanes {
 		for len(r.flights) < window {
 			if len(l.buffer) == 0 {
+				l.settle() // rows that are in the stream already take no flight, and no room
 				if err := r.fetch(ctx, l); err != nil {
 					return err
 				}
@@ -226,7 +227,7 @@ func (r *Relay) send(ctx context.Context, l *lane, row Row) error {
 		return nil
 	}
 	r.token++
-	f.token = r.token
+	f.token, l.unheard = r.token, false
 	r.flights[f.token] = f
 	err := r.bus.Conn.PublishMsg(&nats.Msg{
 		Subject: row.Subject,

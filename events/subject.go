@@ -136,7 +136,7 @@ func (p Pattern) Match(subject string) bool {
 			return i == len(p.tokens)-1
 		}
 	}
-	return rest == ""
+	return false
 }
 
 // literal is what every match begins with, for a database to narrow its search by.

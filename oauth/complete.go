@@ -62,12 +62,14 @@ func (c *Connect) Complete(ctx context.Context, id string, code vault.Secret) (L
 	if g.Refresh, err = c.vault.Open(place(id, "refresh_token"), r.Refresh); err != nil {
 		return Link{}, err
 	}
-	err = c.connections.Put(ctx, g, c.spend(id, StatusPending, g.Account, g.Scopes))
+	err = c.connections.Put(ctx, g, c.spendPending(r))
 	if f, refused := fewer(err); refused {
 		if failing := c.failPending(ctx, id, f.code); failing != nil {
 			return Link{}, errors.Join(err, failing)
 		}
-		c.finish(context.WithoutCancel(ctx), r)
+		if unrevoked := c.revokeHeld(context.WithoutCancel(ctx), r); unrevoked != nil {
+			c.log.Warn("the tokens of a link that did not connect could not be revoked; trying again", "error", unrevoked)
+		}
 		return Link{}, err
 	}
 	if err != nil {

@@ -110,15 +110,17 @@ func (c *Connect) StartPage(e echo.Context) error {
 	}
 	return c.page(e, http.StatusOK, view{
 		Title: "Connect DoorFlow", Reference: r.Reference, Account: r.Account, Scopes: describe(c.scopes),
-		Action: "/oauth/start/" + r.ID, Retry: r.Status != StatusOpen,
+		Button: true, Retry: r.Status != StatusOpen,
 	}, c.formTargets(r))
 }
 
 // Start is POST /oauth/start/:link: the button. It binds a new state to the browser and leads to DoorFlow.
 func (c *Connect) Start(e echo.Context) error {
 	if err := c.crossOrigin.Check(e.Request()); err != nil {
-		return c.page(e, http.StatusForbidden, view{Title: "Open the link itself",
-			Text: "This button was pressed from another site. Please open the connect link you were given and press it there."}, "")
+		return c.page(e, http.StatusForbidden, view{
+			Title: "Open the link itself",
+			Text:  "This button was pressed from another site. Please open the connect link you were given and press it there.",
+		}, "")
 	}
 	ctx := e.Request().Context()
 	r, err := c.read(ctx, e.Param("link"))

@@ -87,17 +87,22 @@ func (c *Connect) insert(ctx context.Context, r linkRow) error {
 }
 
 // spend makes a link `connected`. It is part of the change that makes the connection, so of two callbacks
-// or completions one wins and the other changes nothing.
-func (c *Connect) spend(id, from string, account string, scopes []string) func(context.Context, *events.Tx) error {
+// one wins and the other changes nothing. A refresh token in the row is an earlier attempt's, still to be
+// revoked.
+func (c *Connect) spend(id, account string, scopes []string) func(context.Context, *events.Tx) error {
 	return func(ctx context.Context, tx *events.Tx) error {
-		query := `UPDATE connect_links SET status = ?, error = '', connected = ?, scopes = ?, code_hash = NULL, access_token = NULL,
-			refresh_token = NULL, token_expires = 0 WHERE id = ? AND expires_at > ? AND status = ?`
-		args := []any{StatusConnected, account, strings.Join(scopes, " "), id, c.now().UnixMilli(), StatusPending}
-		if from != StatusPending {
-			query = strings.TrimSuffix(query, "= ?") + "IN ('open', 'denied', 'failed')"
-			args = args[:len(args)-1]
-		}
-		return once(tx.Exec(ctx, query, args...))
+		return once(tx.Exec(ctx, `UPDATE connect_links SET status = ?, error = '', connected = ?, scopes = ?
+			WHERE id = ? AND expires_at > ? AND status IN ('open', 'denied', 'failed')`,
+			StatusConnected, account, strings.Join(scopes, " "), id, c.now().UnixMilli()))
+	}
+}
+
+// spendPending likewise ends the wait for the app, together with the code and the tokens kept for it.
+func (c *Connect) spendPending(r linkRow) func(context.Context, *events.Tx) error {
+	return func(ctx context.Context, tx *events.Tx) error {
+		return once(tx.Exec(ctx, `UPDATE connect_links SET status = ?, code_hash = NULL, access_token = NULL, refresh_token = NULL,
+			token_expires = 0 WHERE id = ? AND expires_at > ? AND status = ? AND code_hash = ?`,
+			StatusConnected, r.ID, c.now().UnixMilli(), StatusPending, r.CodeHash))
 	}
 }
 

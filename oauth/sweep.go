@@ -53,34 +53,45 @@ func (c *Connect) failPending(ctx context.Context, id, code string) error {
 	})
 }
 
-// finish revokes the token that a link still holds and wipes it.
-func (c *Connect) finish(ctx context.Context, r linkRow) {
-	now, tried := c.now(), c.tries[r.ID]
-	if now.Before(tried.due) {
-		return
-	}
+// revokeHeld revokes the token that a link still holds and wipes it.
+func (c *Connect) revokeHeld(ctx context.Context, r linkRow) error {
 	refresh, err := c.vault.Open(place(r.ID, "refresh_token"), r.Refresh)
 	if err == nil {
 		err = c.client.Revoke(ctx, refresh)
 	}
-	if err != nil && now.UnixMilli() < r.ExpiresAt+revokeFor.Milliseconds() {
-		tried.n++
-		tried.due = now.Add(min(sweepEvery<<min(tried.n-1, 10), time.Hour))
-		c.tries[r.ID] = tried
-		c.log.Warn("the tokens of a link that did not connect could not be revoked; trying again", "error", err)
-		return
-	}
-	delete(c.tries, r.ID)
 	if err != nil {
-		c.log.Error("giving up revoking the tokens of a link that did not connect", "account", r.Connected, "error", err)
+		return err
 	}
-	err = c.events.Do(ctx, func(ctx context.Context, tx *events.Tx) error {
+	return c.wipe(ctx, r)
+}
+
+func (c *Connect) wipe(ctx context.Context, r linkRow) error {
+	return c.events.Do(ctx, func(ctx context.Context, tx *events.Tx) error {
 		_, err := tx.Exec(ctx, `UPDATE connect_links SET refresh_token = NULL WHERE id = ? AND refresh_token = ?`, r.ID, r.Refresh)
 		return err
 	})
-	if err != nil {
-		c.log.Warn("wiping the revoked tokens of a link failed; trying again", "error", err)
+}
+
+// finish is revokeHeld with patience, for three days.
+func (c *Connect) finish(ctx context.Context, r linkRow) error {
+	now, tried := c.now(), c.tries[r.ID]
+	if now.Before(tried.due) {
+		return nil
 	}
+	err := c.revokeHeld(ctx, r)
+	switch {
+	case err == nil:
+		delete(c.tries, r.ID)
+		return nil
+	case now.UnixMilli() >= r.ExpiresAt+revokeFor.Milliseconds():
+		delete(c.tries, r.ID)
+		c.log.Error("giving up revoking the tokens of a link that did not connect", "account", r.Connected, "error", err)
+		return c.wipe(ctx, r)
+	}
+	tried.n++
+	tried.due = now.Add(min(sweepEvery<<min(tried.n-1, 10), time.Hour))
+	c.tries[r.ID] = tried
+	return err
 }
 
 // Run expires pending links, revokes what they held, and forgets old links and states.
@@ -107,7 +118,7 @@ func (c *Connect) Sweep(ctx context.Context) error {
 	var held []linkRow
 	err := c.db.Select(ctx, &held, `SELECT `+linkColumns+` FROM connect_links WHERE refresh_token IS NOT NULL AND status <> ?`, StatusPending)
 	for _, r := range held {
-		c.finish(ctx, r)
+		err = errors.Join(err, c.finish(ctx, r))
 	}
 	return err
 }

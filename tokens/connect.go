@@ -29,10 +29,7 @@ func (k *Keeper) Put(ctx context.Context, g Grant, also ...Also) error {
 	if err != nil {
 		return err
 	}
-	// The code has been spent for these tokens: they are stored although the browser may have gone.
-	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), putFor)
-	defer cancel()
-	err = k.untilStored(work, func(ctx context.Context, tx *events.Tx) error {
+	err = k.detached(ctx, func(ctx context.Context, tx *events.Tx) error {
 		if err := k.storeGrant(ctx, tx, g.Account, sealed); err != nil {
 			return err
 		}
@@ -44,6 +41,14 @@ func (k *Keeper) Put(ctx context.Context, g Grant, also ...Also) error {
 	k.log.Info("connected", "account", g.Account, "missing_scopes", Missing(g.Scopes, k.wanted))
 	k.nowActive(g.Account)
 	return nil
+}
+
+// detached stores what comes of a code. It is spent already, so neither a full queue nor a browser that
+// has gone may lose it.
+func (k *Keeper) detached(ctx context.Context, change func(context.Context, *events.Tx) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), putFor)
+	defer cancel()
+	return k.untilStored(ctx, change)
 }
 
 func (k *Keeper) storeGrant(ctx context.Context, tx *events.Tx, account string, s sealedPair) error {
@@ -74,7 +79,7 @@ const pendingFor = 10 * time.Minute
 // Pending notes that somebody has authorised the account and an app is to complete the connection. A
 // connection that exists is left as it is.
 func (k *Keeper) Pending(ctx context.Context, account string, also ...Also) error {
-	err := k.events.Do(ctx, func(ctx context.Context, tx *events.Tx) error {
+	err := k.detached(ctx, func(ctx context.Context, tx *events.Tx) error {
 		if _, err := tx.Exec(ctx, `INSERT INTO connections (account, status, created_at) VALUES (?, ?, ?)
 			ON CONFLICT (account) DO UPDATE SET created_at = excluded.created_at WHERE connections.status = ?`,
 			account, StatusPending, k.now().UnixMilli(), StatusPending); err != nil {

@@ -13,6 +13,8 @@ const (
 	sweepEvery      = 30 * time.Second
 	revokeFirstWait = 30 * time.Second
 	revokeMaxWait   = time.Hour
+	// stopFor covers a call to DoorFlow and the commit of what it gave.
+	stopFor = askFor + 8*time.Second
 )
 
 // attempts of a revocation, in memory: after a restart it is tried at once.
@@ -34,12 +36,27 @@ func (k *Keeper) Run(ctx context.Context) error {
 		case <-ticker.C:
 		case <-k.poke:
 		case <-ctx.Done():
-			k.mu.Lock()
-			k.closing = true
-			k.mu.Unlock()
-			k.working.Wait()
+			k.finish()
 			return nil
 		}
+	}
+}
+
+// finish lets nothing new begin and waits for what is under way. A database that stays away must not
+// keep the gateway from stopping: once the log closes, storing ends too.
+func (k *Keeper) finish() {
+	k.mu.Lock()
+	k.closing = true
+	k.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		k.working.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(stopFor):
+		k.log.Error("stopping although a refresh has not been stored")
 	}
 }
 

@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -60,7 +63,10 @@ type FetcherConfig struct {
 type Fetcher struct {
 	FetcherConfig
 	metrics *fetcherMetrics
-	wake    chan struct{}
+	wake    chan struct{} // something arrived
+	// activated asks for a new look at the connections.
+	activated chan struct{}
+	active    atomic.Pointer[map[string]bool]
 
 	mu      sync.Mutex
 	arrived map[string]bool
@@ -77,18 +83,28 @@ type pace struct {
 // NewFetcher makes one.
 func NewFetcher(c FetcherConfig) *Fetcher {
 	return &Fetcher{
-		FetcherConfig: c, metrics: newFetcherMetrics(c.Registerer), wake: make(chan struct{}, 1),
+		FetcherConfig: c, metrics: newFetcherMetrics(c.Registerer), wake: make(chan struct{}, 1), activated: make(chan struct{}, 1),
 		arrived: map[string]bool{}, pace: map[string]*pace{}, busy: map[string]bool{},
 	}
 }
 
-// Arrived says that an account has new notifications.
+// Arrived says that an account has new notifications. Those of an account that is not connected wait.
 func (f *Fetcher) Arrived(account string) {
+	if !f.Connected(account) {
+		return
+	}
 	f.mu.Lock()
 	f.arrived[account] = true
 	f.mu.Unlock()
+	signal(f.wake)
+}
+
+// Activated says that a connection has become active, so that what waited for it is fetched.
+func (f *Fetcher) Activated(string) { signal(f.activated) }
+
+func signal(c chan struct{}) {
 	select {
-	case f.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -106,36 +122,49 @@ func (f *Fetcher) Run(ctx context.Context) error {
 	defer workers.Wait()
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	for all := true; ; {
-		accounts, err := f.Active(ctx)
-		if err != nil && ctx.Err() == nil {
-			f.Logger.Debug("the fetcher could not list the connections", "error", err)
-		}
+	start := func(accounts []string) {
 		for _, account := range accounts {
-			if f.claim(account, all) {
+			if f.claim(account) {
 				workers.Go(func() {
 					defer f.unclaim(account)
 					f.drain(ctx, account)
 				})
 			}
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			all = true
-		case <-f.wake:
-			all = false
+	}
+	for {
+		accounts, err := f.Look(ctx)
+		if err != nil && ctx.Err() == nil {
+			f.Logger.Debug("the fetcher could not list the connections", "error", err)
+		}
+		start(accounts)
+		for looked := true; looked; {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-f.wake:
+				start(f.waiting())
+			case <-f.activated:
+				looked = false
+			case <-tick.C:
+				looked = false
+			}
 		}
 	}
 }
 
-// claim tells whether to start an account's worker: it has none, and has something new or it is time to
-// look at all.
-func (f *Fetcher) claim(account string, all bool) bool {
+// waiting are the accounts that something has arrived for.
+func (f *Fetcher) waiting() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.busy[account] || (!all && !f.arrived[account]) {
+	return slices.Collect(maps.Keys(f.arrived))
+}
+
+// claim gives an account's work to one worker.
+func (f *Fetcher) claim(account string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.busy[account] {
 		return false
 	}
 	delete(f.arrived, account)

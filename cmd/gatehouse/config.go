@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"gatehouse/internal/vault"
 )
 
@@ -220,4 +222,19 @@ func (c *Config) keysetPath() string {
 		return c.KeysetFile
 	}
 	return filepath.Join(c.DataDir, "keyset.json")
+}
+
+// newConfig is a configuration made by the program itself, from flags, with the same defaults and checks.
+func newConfig(flags map[string]string) (*Config, error) {
+	var c Config
+	parser, err := kong.New(&c, kong.Name("gatehouse"), kong.Exit(func(int) {}))
+	if err != nil {
+		return nil, err
+	}
+	args := make([]string, 0, len(flags))
+	for name, value := range flags {
+		args = append(args, "--"+name+"="+value)
+	}
+	_, err = parser.Parse(args)
+	return &c, err
 }

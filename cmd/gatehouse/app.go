@@ -1,0 +1,333 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gatehouse/doorflow"
+	"gatehouse/events"
+	"gatehouse/internal/sqldb"
+	"gatehouse/internal/telemetry"
+	"gatehouse/internal/vault"
+	"gatehouse/migrations"
+	"gatehouse/oauth"
+	"gatehouse/tokens"
+	"gatehouse/webhooks"
+)
+
+// App is a gateway, put together and ready to run. This file is the whole wiring.
+type App struct {
+	config   *Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+	tracing  *telemetry.Tracing
+
+	db       *sqldb.DB
+	vault    *vault.Vault
+	admin    vault.Secret
+	embedded *events.Embedded
+	bus      *events.Bus
+	events   *events.Log
+	relay    *events.Relay
+	history  *events.History
+	keep     *events.Retention
+
+	// With a DoorFlow application only.
+	outbound http.RoundTripper
+	keeper   *tokens.Keeper
+	connect  *oauth.Connect
+	receiver *webhooks.Receiver
+	fetcher  *webhooks.Fetcher
+
+	listeners    []listener
+	withoutRelay bool // for measuring
+	// closers are run last to first.
+	closers []func() error
+}
+
+// Open opens everything a gateway needs, in the order in which it is needed. What was opened before
+// something failed is closed again.
+func Open(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
+	a := &App{config: c, log: log, registry: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			a.Close()
+		}
+	}()
+	steps := []func(context.Context) error{
+		a.openTracing, a.openListeners, a.openData, a.openVault, a.openAdminToken, a.openNATS, a.openLog, a.openDoorFlow, a.openWeb,
+	}
+	for _, step := range steps {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// Close closes what Open opened.
+func (a *App) Close() {
+	for i := len(a.closers) - 1; i >= 0; i-- {
+		if err := a.closers[i](); err != nil {
+			a.log.Debug("closing", "error", err)
+		}
+	}
+	a.closers = nil
+}
+
+func (a *App) closeLater(f func() error) { a.closers = append(a.closers, f) }
+
+func (a *App) openTracing(ctx context.Context) error {
+	tracing, err := telemetry.SetupTracing(ctx, version(), a.log)
+	if err != nil {
+		return err
+	}
+	a.tracing = tracing
+	a.closeLater(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		return tracing.Shutdown(ctx)
+	})
+	a.registry.MustRegister(telemetry.BuildInfo(version()))
+	return nil
+}
+
+// openData locks the data directory and opens the database. With PostgreSQL the directory holds at most
+// the embedded NATS server's store.
+func (a *App) openData(ctx context.Context) error {
+	if a.config.DatabaseURL.IsZero() || a.config.NATSURL == "" {
+		lock, err := sqldb.LockDir(a.config.DataDir)
+		if err != nil {
+			return err
+		}
+		a.closeLater(lock.Unlock)
+	}
+	db, err := sqldb.Open(ctx, a.config.DatabaseURL.Reveal(), a.config.DataDir)
+	if err != nil {
+		return err
+	}
+	a.db = db
+	a.closeLater(db.Close)
+	_, err = migrations.Up(ctx, db.Writer().DB, db.Postgres())
+	return err
+}
+
+func (a *App) openVault(ctx context.Context) (err error) {
+	a.vault, err = vault.Load(ctx, a.config.keysetPath(), a.db.Writer(), !a.db.Postgres())
+	return err
+}
+
+// openAdminToken takes the first API key from the configuration, or makes one and keeps it in a file that
+// only its owner may read.
+func (a *App) openAdminToken(context.Context) error {
+	if a.admin = a.config.AdminToken; !a.admin.IsZero() {
+		return nil
+	}
+	path := filepath.Join(a.config.DataDir, "admin-token")
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		random := make([]byte, 32)
+		if _, err := rand.Read(random); err != nil {
+			return err
+		}
+		data = []byte("gh_" + base64.RawURLEncoding.EncodeToString(random) + "\n")
+		err = vault.WriteNew(path, data)
+	}
+	if err != nil {
+		return fmt.Errorf("keeping the admin token: %w", err)
+	}
+	if a.admin = vault.NewSecret(strings.TrimSpace(string(data))); len(a.admin.Reveal()) < 16 {
+		return fmt.Errorf("%s: the token is too short; remove the file to have one made", path)
+	}
+	return nil
+}
+
+func (a *App) openNATS(ctx context.Context) error {
+	c := events.BusConfig{
+		URL: a.config.NATSURL, CredsFile: a.config.NATSCredsFile, CAFile: a.config.NATSCAFile,
+		Replicas: a.config.NATSReplicas, Retention: a.config.Retention, Log: a.log,
+	}
+	if c.URL == "" {
+		server, err := events.StartEmbedded(filepath.Join(a.config.DataDir, "jetstream"), a.log)
+		if err != nil {
+			return err
+		}
+		a.embedded, c.Embedded = server, server
+		a.closeLater(func() error { server.Stop(); return nil })
+	}
+	bus, err := events.Connect(ctx, c)
+	if err != nil {
+		return err
+	}
+	a.bus = bus
+	a.closeLater(func() error { bus.Close(); return nil })
+	return nil
+}
+
+func (a *App) openLog(ctx context.Context) error {
+	log, err := events.OpenLog(ctx, events.LogConfig{DB: a.db, Registerer: a.registry, Log: a.log})
+	if err != nil {
+		return err
+	}
+	a.events = log
+	a.history = events.NewHistory(a.db, log)
+	a.relay = events.NewRelay(events.RelayConfig{DB: a.db, Log: log, Bus: a.bus, Registerer: a.registry, Logger: a.log})
+	return nil
+}
+
+// openDoorFlow puts together what speaks with DoorFlow, where an OAuth application is configured.
+func (a *App) openDoorFlow(ctx context.Context) error {
+	prune := []events.Pruner{events.PruneMessages(a.events, a.config.Retention)}
+	defer func() { a.keep = events.NewRetention(a.events, a.log, prune...) }()
+	if !a.config.doorflow() {
+		a.log.Warn("DoorFlow is off: set GATEHOUSE_DOORFLOW_CLIENT_ID and GATEHOUSE_DOORFLOW_CLIENT_SECRET")
+		return nil
+	}
+	secrets, err := a.config.webhookSecrets()
+	if err != nil {
+		return err
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = 64 // every account speaks with the same host
+	a.outbound = a.tracing.Transport(transport)
+	if err := a.openTokens(); err != nil {
+		return err
+	}
+	a.fetcher = webhooks.NewFetcher(webhooks.FetcherConfig{
+		DB: a.db, Log: a.events, API: doorflow.API{Base: a.config.DoorflowAPIURL},
+		Client: a.client, Active: a.keeper.Active, Unusable: unusable, Forbidden: a.keeper.Forbidden,
+		Numbers: a.numbers(), Digest: func(state []byte) []byte { return a.vault.MAC("credential state", state) },
+		Registerer: a.registry, Logger: a.log,
+	})
+	a.keeper.OnActive, a.keeper.AfterActive = a.fetcher.Resume, a.fetcher.Activated
+	prune = append(prune, a.fetcher.Pruners(a.config.Retention)...)
+	a.receiver, err = webhooks.NewReceiver(ctx, webhooks.ReceiverConfig{
+		DB: a.db, Log: a.events, API: a.config.DoorflowAPIURL,
+		Verifier:  &doorflow.Verifier{Secrets: secrets, Tolerance: a.config.DoorflowWebhookTolerance},
+		Connected: a.fetcher.Connected, Arrived: a.fetcher.Arrived,
+		Registerer: a.registry, Logger: a.log,
+	})
+	return err
+}
+
+// client speaks with DoorFlow's API as one account.
+func (a *App) client(account string) *http.Client { return a.keeper.Client(account, a.outbound) }
+
+// unusable tells a connection that needs a person from one that is merely slow.
+func unusable(err error) bool {
+	return errors.Is(err, tokens.ErrNeedsReconnect) || errors.Is(err, tokens.ErrNotConnected)
+}
+
+// numbers is what stands for a card number or PIN in a message.
+func (a *App) numbers() doorflow.Numbers {
+	switch a.config.CredentialNumbers {
+	case "pass":
+		return func(number string) any { return number }
+	case "hmac":
+		return func(number string) any {
+			return "hmac:" + hex.EncodeToString(a.vault.MAC("credential number", []byte(number))[:16])
+		}
+	default:
+		return doorflow.Masked
+	}
+}
+
+// stages are what runs, in the order in which it is stopped: first what lets work in, last what stores it.
+func (a *App) stages() []stage {
+	var front, work, back stage
+	front.name, work.name, back.name = "listeners", "workers", "relay"
+	for _, l := range a.listeners {
+		front.parts = append(front.parts, l.serve)
+	}
+	work.parts = append(work.parts, a.keep.Run)
+	if a.keeper != nil {
+		work.parts = append(work.parts, a.fetcher.Run, a.keeper.Run, a.connect.Run)
+	}
+	if !a.withoutRelay {
+		back.parts = append(back.parts, a.relay.Run)
+	}
+	stages := []stage{front, work, back, {"log", []func(context.Context) error{a.events.Run}}}
+	if a.embedded != nil {
+		stages = append(stages, stage{"nats", []func(context.Context) error{a.embedded.Run}})
+	}
+	return stages
+}
+
+type stage struct {
+	name  string
+	parts []func(context.Context) error
+}
+
+// stopTimeout is how long an orderly end may take. What is not finished by then is no worse off than after
+// a crash, and the next start takes it up.
+const stopTimeout = 9 * time.Second
+
+// Run runs the gateway until ctx ends or a part of it fails, then stops it stage by stage.
+func (a *App) Run(ctx context.Context) error {
+	stages := a.stages()
+	failed := make(chan error, 16)
+	stops := make([]func(), len(stages))
+	waits := make([]*sync.WaitGroup, len(stages))
+	for i, s := range stages {
+		running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		stops[i], waits[i] = cancel, &sync.WaitGroup{}
+		for _, part := range s.parts {
+			waits[i].Go(func() {
+				if err := part(running); err != nil {
+					failed <- err
+				}
+			})
+		}
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+		a.log.Info("stopping: what was accepted is being finished")
+	case err = <-failed:
+	}
+	deadline := time.NewTimer(stopTimeout)
+	defer deadline.Stop()
+	for i, s := range stages {
+		stops[i]()
+		done := make(chan struct{})
+		go func() { waits[i].Wait(); close(done) }()
+		select {
+		case <-done:
+		case <-deadline.C:
+			for _, stop := range stops {
+				stop()
+			}
+			return errors.Join(err, fmt.Errorf("the %s did not stop in time", s.name))
+		}
+	}
+	return err
+}
+
+// awaitRelayed waits until everything in the log is in the stream.
+func (a *App) awaitRelayed(ctx context.Context) error {
+	for {
+		behind, err := a.relay.Behind(ctx)
+		if err != nil || behind == 0 {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}

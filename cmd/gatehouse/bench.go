@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime/pprof"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"gatehouse/doorflow"
+	"gatehouse/internal/telemetry"
+)
+
+type benchCommands struct {
+	Ingest benchIngest `cmd:"" help:"Accept signed webhooks as fast as possible, beside a bare handler that only reads and verifies."`
+}
+
+type benchIngest struct {
+	Connections int           `default:"64" help:"Connections that send at once."`
+	Duration    time.Duration `default:"5s" help:"How long each measurement takes."`
+	Rounds      int           `default:"3" help:"Measurements of each kind; the median counts."`
+	Dir         string        `placeholder:"DIR" help:"Where the databases are made. Default: the system's temporary directory."`
+	Profile     string        `placeholder:"FILE" help:"Write a CPU profile of the durable measurement."`
+	JSON        bool          `help:"Print JSON."`
+}
+
+// benchSecret signs the benchmark's webhooks; nothing else knows it.
+const benchSecret = "bench-secret"
+
+// ingestResult is what bench ingest prints. Rates are requests per second.
+type ingestResult struct {
+	Connections    int     `json:"connections"`
+	Bare           sample  `json:"bare"`
+	Durable        sample  `json:"durable"`
+	Sustained      sample  `json:"sustained"`
+	DurableRatio   float64 `json:"durable_ratio"`
+	SustainedRatio float64 `json:"sustained_ratio"`
+}
+
+// sample is one measurement.
+type sample struct {
+	Rate float64       `json:"rate"`
+	P50  time.Duration `json:"p50_ns"`
+	P99  time.Duration `json:"p99_ns"`
+}
+
+func (c *benchIngest) Run(ctx context.Context, t *terminal) error {
+	if c.Connections < 1 || c.Rounds < 1 || c.Duration < 100*time.Millisecond {
+		return usageError("--connections, --rounds and --duration: want at least 1, 1 and 100ms")
+	}
+	kinds := []struct {
+		name    string
+		measure func(context.Context) (sample, error)
+		samples []sample
+	}{{"bare", c.bare, nil}, {"durable", c.durable, nil}, {"sustained", c.sustained, nil}}
+	// The kinds take turns, so that a machine that gets slower meanwhile slows them all.
+	for round := range c.Rounds {
+		for i := range kinds {
+			fmt.Fprintf(t.err, "round %d of %d: %s …\n", round+1, c.Rounds, kinds[i].name)
+			s, err := kinds[i].measure(ctx)
+			if err != nil {
+				return fmt.Errorf("measuring %s: %w", kinds[i].name, err)
+			}
+			kinds[i].samples = append(kinds[i].samples, s)
+		}
+	}
+	r := ingestResult{Connections: c.Connections, Bare: median(kinds[0].samples), Durable: median(kinds[1].samples), Sustained: median(kinds[2].samples)}
+	r.DurableRatio, r.SustainedRatio = r.Durable.Rate/r.Bare.Rate, r.Sustained.Rate/r.Bare.Rate
+	if c.JSON {
+		return writeJSON(t.out, r)
+	}
+	return r.print(t.out)
+}
+
+func (r ingestResult) print(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(w, "%d connections\trequests/s\tratio\tp50\tp99\t\n", r.Connections)
+	for _, line := range []struct {
+		name  string
+		s     sample
+		ratio float64
+	}{
+		{"bare: read and verify", r.Bare, 1},
+		{"durable: committed and synced", r.Durable, r.DurableRatio},
+		{"sustained: and on JetStream", r.Sustained, r.SustainedRatio},
+	} {
+		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%s\t%s\t\n", line.name, line.s.Rate, line.ratio, line.s.P50.Round(10*time.Microsecond), line.s.P99.Round(10*time.Microsecond))
+	}
+	return w.Flush()
+}
+
+func median(samples []sample) sample {
+	slices.SortFunc(samples, func(a, b sample) int { return int(a.Rate - b.Rate) })
+	return samples[len(samples)/2]
+}
+
+// bare measures an Echo handler that only reads and verifies.
+func (c *benchIngest) bare(ctx context.Context) (sample, error) {
+	verifier := &doorflow.Verifier{Secrets: [][]byte{[]byte(benchSecret)}, Tolerance: 5 * time.Minute}
+	e := echo.New()
+	e.POST("/webhooks/doorflow", func(c echo.Context) error {
+		body, err := io.ReadAll(c.Request().Body)
+		if err != nil {
+			return err
+		}
+		if _, err := verifier.Verify(c.Request().Header, body); err != nil {
+			return c.NoContent(http.StatusUnauthorized)
+		}
+		return c.NoContent(http.StatusOK)
+	})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return sample{}, err
+	}
+	server := &http.Server{Handler: e, ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = server.Serve(listener) }()
+	defer server.Close()
+	load := newLoad(listener.Addr().String(), c.Connections)
+	return load.run(ctx, c.Duration)
+}
+
+// durable measures the gateway without its relay: a request counts when its commit has been synced.
+func (c *benchIngest) durable(ctx context.Context) (sample, error) {
+	if c.Profile != "" {
+		file, err := os.Create(c.Profile)
+		if err != nil {
+			return sample{}, err
+		}
+		defer file.Close()
+		if err := pprof.StartCPUProfile(file); err != nil {
+			return sample{}, err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	return c.gateway(ctx, false)
+}
+
+// sustained measures the whole: a request counts when its message is on JetStream.
+func (c *benchIngest) sustained(ctx context.Context) (sample, error) {
+	return c.gateway(ctx, true)
+}
+
+func (c *benchIngest) gateway(ctx context.Context, relay bool) (s sample, err error) {
+	dir, err := os.MkdirTemp(c.Dir, "gatehouse-bench-")
+	if err != nil {
+		return s, err
+	}
+	defer os.RemoveAll(dir)
+	addr := freeAddr("127.0.0.1:0")
+	config, err := newConfig(map[string]string{
+		"addr": addr, "ops-addr": "127.0.0.1:0", "public-url": "http://" + addr, "data-dir": filepath.Join(dir, "data"),
+		"doorflow-client-id": "bench", "doorflow-client-secret": benchSecret,
+	})
+	if err != nil {
+		return s, err
+	}
+	// Logging costs what it costs in service: one line for each request, into a file.
+	logs, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		return s, err
+	}
+	defer logs.Close()
+	app, err := Open(ctx, config, telemetry.NewLogger(logs, "json", 0))
+	if err != nil {
+		return s, err
+	}
+	defer app.Close()
+	app.withoutRelay = !relay
+	running, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- app.Run(running) }()
+	load := newLoad(addr, c.Connections)
+	began := time.Now()
+	s, err = load.run(ctx, c.Duration)
+	if err == nil && relay {
+		if err = app.awaitRelayed(ctx); err == nil {
+			s.Rate = float64(load.sent.Load()) / time.Since(began).Seconds()
+		}
+	}
+	stop()
+	if failed := <-ended; err == nil {
+		err = failed
+	}
+	return s, err
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"gatehouse/internal/vault"
+)
+
+// Exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// commands is the whole command line.
+type commands struct {
+	Serve       serveCommand       `cmd:"" help:"Run the gateway."`
+	Demo        demoCommand        `cmd:"" help:"Show everything at work, with a simulated DoorFlow. Needs nothing but this program."`
+	Bench       benchCommands      `cmd:"" help:"Measure how fast this machine is."`
+	Doctor      doctorCommand      `cmd:"" help:"Show the effective configuration and check each part of it."`
+	Migrate     migrateCommands    `cmd:"" help:"Bring the database to this program's schema, or show where it stands."`
+	Simulate    simulateCommands   `cmd:"" help:"Run a stand-in for a cloud, for development."`
+	Webhook     webhookCommands    `cmd:"" help:"Sign or send a webhook as DoorFlow would."`
+	Connect     connectCommand     `cmd:"" help:"Make a link that connects a customer's DoorFlow account."`
+	Connections connectionCommands `cmd:"" help:"List, show or disconnect connected accounts."`
+	Messages    messageCommands    `cmd:"" help:"Follow, list or replay what the gateway says."`
+	Healthcheck healthcheckCommand `cmd:"" help:"Exit 0 when the gateway on this machine is ready. For containers."`
+	Version     versionCommand     `cmd:"" help:"Show which program this is."`
+}
+
+// terminal is where a command reads and writes.
+type terminal struct {
+	out, err io.Writer
+}
+
+// run is the program. It returns the exit code; what went wrong is one line on stderr.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
+	var cli commands
+	exit := -1
+	parser, err := kong.New(&cli,
+		kong.Name("gatehouse"),
+		kong.Description("A webhook and event gateway for physical access control. Every flag is also a GATEHOUSE_… variable; a secret may come from a file named by GATEHOUSE_…_FILE."),
+		kong.DefaultEnvars("GATEHOUSE"),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(c int) { exit = c; panic(stopParsing{}) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
+		kong.Resolvers(secretFiles{}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(&terminal{stdout, stderr}),
+	)
+	if err != nil {
+		fmt.Fprintln(stderr, "gatehouse:", err)
+		return exitFailed
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			if _, help := r.(stopParsing); !help {
+				panic(r)
+			}
+			code = exit
+		}
+	}()
+	if err := unknownVariables(parser.Model, os.Environ()); err != nil {
+		fmt.Fprintln(stderr, "gatehouse:", err)
+		return exitUsage
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintln(stderr, "gatehouse:", oneLine(err))
+		return exitUsage
+	}
+	if err := parsed.Run(); err != nil {
+		if wrong, ok := errors.AsType[usageError](err); ok {
+			fmt.Fprintln(stderr, "gatehouse:", wrong)
+			return exitUsage
+		}
+		if !errors.Is(err, errReported) {
+			fmt.Fprintln(stderr, "gatehouse:", oneLine(err))
+		}
+		return exitFailed
+	}
+	return exitDone
+}
+
+// stopParsing unwinds kong when it has printed its help.
+type stopParsing struct{}
+
+// errReported ends a command with exit code 1 when it has already said why.
+var errReported = errors.New("reported")
+
+// usageError is for arguments that kong cannot judge.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }
+
+// oneLine keeps an error on one line, whatever it was made of.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+
+// secretFiles reads the value of a secret flag from the file that its variable's NAME_FILE names.
+type secretFiles struct{}
+
+func (secretFiles) Validate(*kong.Application) error { return nil }
+
+func (secretFiles) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	name := secretVariable(flag)
+	path, ok := os.LookupEnv(name + "_FILE")
+	if name == "" || !ok {
+		return nil, nil
+	}
+	if _, both := os.LookupEnv(name); both {
+		return nil, fmt.Errorf("%s and %s_FILE: want one of them", name, name)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("%s_FILE: %w", name, err)
+	}
+	return strings.TrimRight(string(data), "\r\n"), nil
+}
+
+// secretVariable is the variable of a flag that holds a secret, "" for others.
+func secretVariable(flag *kong.Flag) string {
+	if _, secret := flag.Target.Interface().(vault.Secret); !secret || len(flag.Envs) == 0 {
+		return ""
+	}
+	return flag.Envs[0]
+}
+
+// unknownVariables refuses a GATEHOUSE_ variable that no command has: most likely it is misspelt, and
+// something that was meant to be set is not.
+func unknownVariables(app *kong.Application, environ []string) error {
+	known := map[string]bool{}
+	for _, leaf := range app.Leaves(false) {
+		for _, flag := range leaf.Flags {
+			for _, name := range flag.Envs {
+				known[name] = true
+			}
+			if name := secretVariable(flag); name != "" {
+				known[name+"_FILE"] = true
+			}
+		}
+	}
+	slices.Sort(environ)
+	for _, pair := range environ {
+		name, _, _ := strings.Cut(pair, "=")
+		if strings.HasPrefix(name, "GATEHOUSE_") && !known[name] {
+			return fmt.Errorf("%s: unknown variable; gatehouse serve --help lists them all", name)
+		}
+	}
+	return nil
+}

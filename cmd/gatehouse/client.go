@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"gatehouse/internal/vault"
+)
+
+// client calls a running gateway. It is embedded in the commands that do.
+type client struct {
+	URL   *url.URL     `default:"http://localhost:8080" placeholder:"URL" help:"The gateway to talk to."`
+	Token vault.Secret `placeholder:"KEY" help:"API key. Default: the admin-token file in ./data, where there is one."`
+}
+
+// maxAnswer bounds what is read of an answer.
+const maxAnswer = 64 << 20
+
+// problem is an RFC 9457 answer.
+type problem struct {
+	Title  string `json:"title"`
+	Detail string `json:"detail"`
+	Field  string `json:"field"`
+	Status int    `json:"status"`
+}
+
+func (p problem) Error() string {
+	s := p.Title
+	if p.Detail != "" {
+		s = p.Detail
+	}
+	if p.Status == http.StatusUnauthorized {
+		s += ": set GATEHOUSE_TOKEN to an API key"
+	}
+	return s
+}
+
+// do sends a request and decodes the answer into out, unless that is nil.
+func (c *client) do(ctx context.Context, method, path string, query url.Values, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		data, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(data)
+	}
+	resp, err := c.send(ctx, method, path, query, body, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(out); err != nil {
+		return fmt.Errorf("reading the gateway's answer: %w", err)
+	}
+	return nil
+}
+
+// send returns the answer to a request that succeeded.
+func (c *client) send(ctx context.Context, method, path string, query url.Values, body io.Reader, header http.Header) (*http.Response, error) {
+	u := c.URL.JoinPath(path)
+	u.RawQuery = query.Encode()
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
+	if err != nil {
+		return nil, err
+	}
+	token, err := c.token()
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	req.Header.Set("Authorization", "Bearer "+token.Reveal())
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		if u, ok := errors.AsType[*url.Error](err); ok {
+			err = u.Err
+		}
+		return nil, fmt.Errorf("reaching the gateway at %s: %w", c.URL, err)
+	}
+	if resp.StatusCode < 300 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	p := problem{Title: resp.Status}
+	_ = json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&p)
+	p.Status = resp.StatusCode
+	return nil, p
+}
+
+// token is the key given, or on the gateway's own machine the first admin token.
+func (c *client) token() (vault.Secret, error) {
+	if !c.Token.IsZero() {
+		return c.Token, nil
+	}
+	if c.URL.Scheme == "http" && !isLoopback(c.URL.Hostname()) {
+		return vault.Secret{}, errors.New("GATEHOUSE_URL: want https; a key is not sent in clear over a network")
+	}
+	data, err := os.ReadFile(filepath.Join("data", "admin-token"))
+	if err != nil || !isLoopback(c.URL.Hostname()) {
+		return vault.Secret{}, errors.New("GATEHOUSE_TOKEN: want an API key")
+	}
+	return vault.NewSecret(strings.TrimSpace(string(data))), nil
+}
+
+// page is one page of a list.
+type page[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next"`
+}
+
+// list reads pages until there are limit items, or no more.
+func list[T any](ctx context.Context, c *client, path string, query url.Values, limit int) ([]T, error) {
+	items := []T{}
+	for len(items) < limit {
+		query.Set("limit", fmt.Sprint(min(limit-len(items), 500)))
+		var p page[T]
+		if err := c.do(ctx, http.MethodGet, path, query, nil, &p); err != nil {
+			return nil, err
+		}
+		items = append(items, p.Items...)
+		if p.Next == "" {
+			break
+		}
+		query.Set("after", p.Next)
+	}
+	return items, nil
+}
+
+// writeJSON prints a value for programs.
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// local shows a time for people, in their own zone.
+func local(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.Local().Format("2006-01-02 15:04:05")
+}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+type connectCommand struct {
+	client
+	Reference string `help:"What the customer sees: who asks." placeholder:"TEXT"`
+	Account   string `help:"The account that must connect, where it is known." placeholder:"ID"`
+	ReturnURL string `help:"Where the customer's browser goes afterwards; the app there completes the link." placeholder:"URL"`
+	JSON      bool   `help:"Print JSON."`
+}
+
+type connectLink struct {
+	ID        string    `json:"id"`
+	URL       string    `json:"url"`
+	Status    string    `json:"status"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+func (c *connectCommand) Run(ctx context.Context, t *terminal) error {
+	in := map[string]string{}
+	for name, value := range map[string]string{"reference": c.Reference, "account": c.Account, "return_url": c.ReturnURL} {
+		if value != "" {
+			in[name] = value
+		}
+	}
+	var link connectLink
+	if err := c.do(ctx, http.MethodPost, "/v1/connect-links", nil, in, &link); err != nil {
+		return err
+	}
+	if c.JSON {
+		return writeJSON(t.out, link)
+	}
+	_, err := fmt.Fprintf(t.out, "Open this link in the browser of somebody who may administer the DoorFlow account:\n\n  %s\n\nIt works until %s, or until it has been used.\n", link.URL, local(link.ExpiresAt))
+	return err
+}
+
+type connectionCommands struct {
+	List       connectionList       `cmd:"" default:"1" help:"List the accounts."`
+	Show       connectionShow       `cmd:"" help:"Show one account."`
+	Disconnect connectionDisconnect `cmd:"" help:"Revoke an account's tokens at DoorFlow and wipe them."`
+}
+
+type connection struct {
+	Account         string    `json:"account"`
+	Status          string    `json:"status"`
+	Reason          string    `json:"reason,omitempty"`
+	Scopes          []string  `json:"scopes"`
+	MissingScopes   []string  `json:"missing_scopes"`
+	Forbidden       []string  `json:"forbidden,omitempty"`
+	ConnectedAt     time.Time `json:"connected_at,omitzero"`
+	RefreshedAt     time.Time `json:"refreshed_at,omitzero"`
+	AccessExpiresAt time.Time `json:"access_expires_at,omitzero"`
+	LastWebhookAt   time.Time `json:"last_webhook_at,omitzero"`
+}
+
+type connectionList struct {
+	client
+	Limit int  `default:"1000" help:"At most so many."`
+	JSON  bool `help:"Print JSON."`
+}
+
+func (c *connectionList) Run(ctx context.Context, t *terminal) error {
+	items, err := list[connection](ctx, &c.client, "/v1/connections", url.Values{}, c.Limit)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return writeJSON(t.out, items)
+	}
+	if len(items) == 0 {
+		_, err := fmt.Fprintln(t.out, "No account is connected. Make a link with: gatehouse connect")
+		return err
+	}
+	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ACCOUNT\tSTATUS\tLAST WEBHOOK\tREFRESHED\tMISSING SCOPES")
+	for _, i := range items {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", i.Account, i.Status, local(i.LastWebhookAt), local(i.RefreshedAt), orDash(strings.Join(i.MissingScopes, " ")))
+	}
+	return w.Flush()
+}
+
+type connectionShow struct {
+	client
+	Account string `arg:"" help:"The account's id."`
+	JSON    bool   `help:"Print JSON."`
+}
+
+func (c *connectionShow) Run(ctx context.Context, t *terminal) error {
+	var i connection
+	if err := c.do(ctx, http.MethodGet, "/v1/connections/"+url.PathEscape(c.Account), nil, nil, &i); err != nil {
+		return err
+	}
+	if c.JSON {
+		return writeJSON(t.out, i)
+	}
+	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	for _, line := range [][2]string{
+		{"account", i.Account},
+		{"status", i.Status},
+		{"reason", orDash(i.Reason)},
+		{"scopes", orDash(strings.Join(i.Scopes, " "))},
+		{"missing scopes", orDash(strings.Join(i.MissingScopes, " "))},
+		{"refused by DoorFlow", orDash(strings.Join(i.Forbidden, " "))},
+		{"connected", local(i.ConnectedAt)},
+		{"refreshed", local(i.RefreshedAt)},
+		{"access token expires", local(i.AccessExpiresAt)},
+		{"last webhook", local(i.LastWebhookAt)},
+	} {
+		fmt.Fprintf(w, "%s\t%s\n", line[0], line[1])
+	}
+	return w.Flush()
+}
+
+type connectionDisconnect struct {
+	client
+	Account string `arg:"" help:"The account's id."`
+	JSON    bool   `help:"Print JSON."`
+}
+
+func (c *connectionDisconnect) Run(ctx context.Context, t *terminal) error {
+	var answer struct {
+		Account string `json:"account"`
+		Status  string `json:"status"`
+		Revoked bool   `json:"revoked"`
+	}
+	if err := c.do(ctx, http.MethodDelete, "/v1/connections/"+url.PathEscape(c.Account), nil, nil, &answer); err != nil {
+		return err
+	}
+	if c.JSON {
+		return writeJSON(t.out, answer)
+	}
+	told := "its tokens are revoked and wiped"
+	if !answer.Revoked {
+		told = "DoorFlow could not be asked to revoke its tokens yet; the gateway keeps trying"
+	}
+	_, err := fmt.Fprintf(t.out, "%s is disconnected; %s.\n", answer.Account, told)
+	return err
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

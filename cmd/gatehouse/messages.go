@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+type messageCommands struct {
+	Tail   messageTail   `cmd:"" help:"Print messages as they come, until interrupted."`
+	List   messageList   `cmd:"" help:"Print past messages, newest first."`
+	Replay messageReplay `cmd:"" help:"Say a message again, under a new id that names the old."`
+}
+
+// filter narrows what is shown.
+type filter struct {
+	Subject string `help:"NATS subject pattern, such as 'gatehouse.event.*.access.>'." placeholder:"PATTERN"`
+	Account string `help:"One account only." placeholder:"ID"`
+}
+
+func (f filter) query() url.Values {
+	q := url.Values{}
+	if f.Subject != "" {
+		q.Set("subject", f.Subject)
+	}
+	if f.Account != "" {
+		q.Set("account", f.Account)
+	}
+	return q
+}
+
+// stored is a message with its place in the log.
+type stored struct {
+	ID          string          `json:"id"`
+	Subject     string          `json:"subject"`
+	Account     string          `json:"account"`
+	CommittedAt time.Time       `json:"committed_at"`
+	Message     json.RawMessage `json:"message"`
+}
+
+// print writes a message as one line for people: when, which subject, what.
+func (s stored) print(w io.Writer) error {
+	var m struct {
+		Time time.Time `json:"time"`
+		Data struct {
+			Label   string `json:"event_label"`
+			Person  string `json:"person_name"`
+			Door    string `json:"door_controller_name"`
+			Status  string `json:"status"`
+			Account string `json:"account"`
+		} `json:"data"`
+		Subject string `json:"subject"`
+		Flag    string `json:"flag"`
+	}
+	_ = json.Unmarshal(s.Message, &m)
+	what := m.Subject
+	if m.Data.Label != "" {
+		what = m.Data.Label
+	}
+	if m.Data.Door != "" {
+		what += " · " + m.Data.Door
+	}
+	if m.Flag != "" {
+		what += " [" + m.Flag + "]"
+	}
+	_, err := fmt.Fprintf(w, "%s  %-52s %s\n", local(m.Time), s.Subject, printable(what))
+	return err
+}
+
+// printable keeps control characters, which could drive a terminal, out of a line.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}
+
+type messageList struct {
+	client
+	filter
+	Since string `help:"Not older than this: a time (RFC 3339) or an age such as 24h." placeholder:"WHEN"`
+	Limit int    `default:"50" help:"At most so many."`
+	JSON  bool   `help:"Print JSON."`
+}
+
+func (c *messageList) Run(ctx context.Context, t *terminal) error {
+	q := c.query()
+	if c.Since != "" {
+		since, err := parseSince(c.Since)
+		if err != nil {
+			return err
+		}
+		q.Set("since", since.UTC().Format(time.RFC3339))
+	}
+	items, err := list[stored](ctx, &c.client, "/v1/messages", q, c.Limit)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return writeJSON(t.out, items)
+	}
+	for _, m := range items {
+		if err := m.print(t.out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func parseSince(s string) (time.Time, error) {
+	if age, err := time.ParseDuration(s); err == nil {
+		return time.Now().Add(-age), nil
+	}
+	at, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return at, usageError("--since: want a time such as 2026-01-01T09:00:00Z or an age such as 24h")
+	}
+	return at, nil
+}
+
+type messageReplay struct {
+	client
+	ID   string `arg:"" help:"The message's id."`
+	JSON bool   `help:"Print JSON."`
+}
+
+func (c *messageReplay) Run(ctx context.Context, t *terminal) error {
+	var answer struct {
+		ID       string `json:"id"`
+		ReplayOf string `json:"replay_of"`
+	}
+	if err := c.do(ctx, http.MethodPost, "/v1/messages/"+url.PathEscape(c.ID)+"/replay", nil, nil, &answer); err != nil {
+		return err
+	}
+	if c.JSON {
+		return writeJSON(t.out, answer)
+	}
+	_, err := fmt.Fprintf(t.out, "Said again as %s.\n", answer.ID)
+	return err
+}
+
+type messageTail struct {
+	client
+	filter
+	JSON bool `help:"Print each message as one line of JSON."`
+}
+
+// Run follows the stream and takes it up again where it broke off.
+func (c *messageTail) Run(ctx context.Context, t *terminal) error {
+	last := ""
+	for ctx.Err() == nil {
+		err := c.follow(ctx, t, &last)
+		if refused, ok := errors.AsType[problem](err); ok && refused.Status < 500 && refused.Status != http.StatusTooManyRequests {
+			return err
+		}
+		if last == "" && err != nil && ctx.Err() == nil {
+			return err
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
+	}
+	return nil
+}
+
+func (c *messageTail) follow(ctx context.Context, t *terminal, last *string) error {
+	header := http.Header{"Accept": {"text/event-stream"}}
+	if *last != "" {
+		header.Set("Last-Event-ID", *last)
+	}
+	resp, err := c.send(ctx, http.MethodGet, "/v1/messages/stream", c.query(), nil, header)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, 4<<20)
+	var id string
+	for lines.Scan() {
+		field, value, _ := strings.Cut(lines.Text(), ": ")
+		switch field {
+		case "id":
+			id = value
+		case "data":
+			if err := c.show(t, []byte(value)); err != nil {
+				return err
+			}
+			*last = id
+		}
+	}
+	return lines.Err()
+}
+
+func (c *messageTail) show(t *terminal, data []byte) error {
+	if c.JSON {
+		_, err := fmt.Fprintf(t.out, "%s\n", data)
+		return err
+	}
+	var m stored
+	if err := json.Unmarshal(data, &m); err != nil {
+		return fmt.Errorf("reading the gateway's stream: %w", err)
+	}
+	return m.print(t.out)
+}

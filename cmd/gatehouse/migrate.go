@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"text/tabwriter"
+
+	"gatehouse/internal/sqldb"
+	"gatehouse/migrations"
+)
+
+type migrateCommands struct {
+	Up     migrateUp     `cmd:"" help:"Apply what is missing. serve does so by itself."`
+	Status migrateStatus `cmd:"" help:"Show which versions the database has."`
+}
+
+// withDatabase opens the configured database, on SQLite holding the data directory's lock.
+func (c *Config) withDatabase(ctx context.Context, use func(*sqldb.DB) error) error {
+	if c.DatabaseURL.IsZero() {
+		lock, err := sqldb.LockDir(c.DataDir)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = lock.Unlock() }()
+	}
+	db, err := sqldb.Open(ctx, c.DatabaseURL.Reveal(), c.DataDir)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return use(db)
+}
+
+type migrateUp struct{ Config }
+
+func (c *migrateUp) Run(ctx context.Context, t *terminal) error {
+	return c.withDatabase(ctx, func(db *sqldb.DB) error {
+		n, err := migrations.Up(ctx, db.Writer().DB, db.Postgres())
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			_, err = fmt.Fprintln(t.out, "The database is up to date.")
+			return err
+		}
+		_, err = fmt.Fprintf(t.out, "Applied %d.\n", n)
+		return err
+	})
+}
+
+type migrateStatus struct {
+	Config
+	JSON bool `help:"Print JSON."`
+}
+
+func (c *migrateStatus) Run(ctx context.Context, t *terminal) error {
+	return c.withDatabase(ctx, func(db *sqldb.DB) error {
+		versions, err := migrations.List(ctx, db.Writer().DB, db.Postgres())
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return writeJSON(t.out, versions)
+		}
+		w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(w, "VERSION\tNAME\tAPPLIED")
+		for _, v := range versions {
+			applied := "pending"
+			if v.Applied {
+				applied = v.AppliedAt
+			}
+			fmt.Fprintf(w, "%d\t%s\t%s\n", v.Version, v.Name, applied)
+		}
+		return w.Flush()
+	})
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"gatehouse/doorflow/doorflowsim"
+	"gatehouse/internal/vault"
+)
+
+type simulateCommands struct {
+	Doorflow simulateDoorflow `cmd:"" help:"A stand-in for DoorFlow: OAuth, API, signed webhooks. All its data is invented."`
+}
+
+type simulateDoorflow struct {
+	Addr         string        `env:"GATEHOUSE_SIM_ADDR" default:"127.0.0.1:8090" placeholder:"HOST:PORT" help:"Where it listens."`
+	ClientID     string        `env:"GATEHOUSE_SIM_CLIENT_ID" default:"demo-client" placeholder:"ID" help:"The OAuth application it knows."`
+	ClientSecret vault.Secret  `env:"GATEHOUSE_SIM_CLIENT_SECRET" default:"demo-secret" placeholder:"SECRET" help:"Its secret, which also signs webhooks."`
+	Gateway      *url.URL      `env:"GATEHOUSE_SIM_GATEWAY" default:"http://localhost:8080" placeholder:"URL" help:"The gateway that gets the webhooks."`
+	Every        time.Duration `env:"GATEHOUSE_SIM_EVERY" default:"1s" help:"A door event this often; 0 for none."`
+	Grace        bool          `env:"GATEHOUSE_SIM_GRACE" help:"Old tokens live until the new access token is first used."`
+}
+
+func (c *simulateDoorflow) Run(ctx context.Context, t *terminal) error {
+	listener, err := net.Listen("tcp", c.Addr)
+	if err != nil {
+		return fmt.Errorf("listening on %s: %w", c.Addr, err)
+	}
+	origin := "http://" + listener.Addr().String()
+	o := doorflowsim.Options{
+		ClientID: c.ClientID, ClientSecret: c.ClientSecret.Reveal(), PublicURL: origin,
+		WebhookURL:   c.Gateway.JoinPath("webhooks/doorflow").String(),
+		RedirectURIs: []string{c.Gateway.JoinPath("oauth/callback").String()},
+		Log:          slog.New(slog.NewTextHandler(t.err, nil)),
+	}
+	if c.Grace {
+		o.Rotation = doorflowsim.RotateGrace
+	}
+	sim := doorflowsim.New(o)
+	fmt.Fprintf(t.out, "DoorFlow stand-in on %s. Run the gateway with:\n\n", origin)
+	fmt.Fprintf(t.out, "  export GATEHOUSE_DOORFLOW_API_URL=%s\n  export GATEHOUSE_DOORFLOW_AUTHORIZE_URL=%s/oauth/authorize\n", origin, origin)
+	fmt.Fprintf(t.out, "  export GATEHOUSE_DOORFLOW_CLIENT_ID=%s\n  export GATEHOUSE_DOORFLOW_CLIENT_SECRET=…\n  gatehouse serve\n", c.ClientID)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return sim.Run(ctx) })
+	group.Go(func() error { return serveSimulator(ctx, listener, sim) })
+	group.Go(func() error { return emit(ctx, sim, c.Every) })
+	return group.Wait()
+}
+
+// serveSimulator serves until ctx ends.
+func serveSimulator(ctx context.Context, listener net.Listener, sim *doorflowsim.Sim) error {
+	server := &http.Server{Handler: sim, ReadHeaderTimeout: 5 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// emit makes plausible door events, which reach the gateway once an account is connected.
+func emit(ctx context.Context, sim *doorflowsim.Sim, every time.Duration) error {
+	if every <= 0 {
+		return nil
+	}
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			sim.Emit(doorflowsim.AccountA, sim.Random(doorflowsim.AccountA))
+		}
+	}
+}

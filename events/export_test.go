@@ -1,0 +1,14 @@
+package events
+
+import "time"
+
+// SetPace makes streams quicker than anybody would want them outside of tests.
+func (h *Handlers) SetPace(look, heartbeat, slow time.Duration) {
+	h.pace.look, h.pace.heartbeat, h.pace.slow = look, heartbeat, slow
+}
+
+// ReparseBookmark reads a bookmark and writes it again.
+func ReparseBookmark(s string) (string, error) {
+	b, err := parseBookmark(s)
+	return b.String(), err
+}

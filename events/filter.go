@@ -1,0 +1,51 @@
+package events
+
+import (
+	"slices"
+	"time"
+	"unicode/utf8"
+)
+
+// Filter says which messages somebody wants to see. The zero Filter lets all pass.
+type Filter struct {
+	Pattern Pattern
+	Account string
+	// Accounts are those the caller is held to; nil means all.
+	Accounts []string
+}
+
+// Match tells whether a message of that account and subject passes.
+func (f Filter) Match(account, subject string) bool {
+	return (f.Account == "" || f.Account == account) &&
+		(f.Accounts == nil || slices.Contains(f.Accounts, account)) && f.Pattern.Match(subject)
+}
+
+// where narrows a query to rows that may match; Match has the last word. The subject is compared by
+// substr and not by a range, because a range would follow PostgreSQL's collation, in which neither case
+// nor punctuation need count.
+func (f Filter) where() (clause string, args []any) {
+	if f.Account != "" {
+		clause, args = clause+` AND account = ?`, append(args, f.Account)
+	}
+	if literal := f.Pattern.literal(); literal != "" {
+		clause, args = clause+` AND substr(subject, 1, ?) = ?`, append(args, utf8.RuneCountInString(literal), literal)
+	}
+	return clause, args
+}
+
+func (f Filter) empty() bool {
+	return f.Account == "" && f.Accounts == nil && len(f.Pattern.tokens) == 0
+}
+
+// Stored is a message as the log has it.
+type Stored struct {
+	ID          string
+	Subject     string
+	Account     string
+	CommittedAt time.Time
+	Body        []byte // the CloudEvent
+}
+
+func (r Row) stored() Stored {
+	return Stored{ID: r.ID, Subject: r.Subject, Account: r.Account, CommittedAt: time.UnixMilli(r.At).UTC(), Body: r.Body}
+}

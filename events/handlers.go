@@ -1,0 +1,149 @@
+package events
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/labstack/echo/v4"
+
+	"gatehouse/internal/invalid"
+)
+
+// Handlers are the routes below /v1/messages. They return errors of this package and *invalid.Error; the
+// server chooses the statuses.
+type Handlers struct {
+	History *History
+	// Accounts returns the accounts that the caller is held to, nil for all; a nil function means all.
+	Accounts func(echo.Context) []string
+
+	streams chan struct{} // holds one value for each open stream
+	pace    pace
+}
+
+// NewHandlers makes them.
+func NewHandlers(h *History) *Handlers {
+	return &Handlers{History: h, streams: make(chan struct{}, maxStreams), pace: usualPace()}
+}
+
+// item is a message as the API shows it.
+type item struct {
+	ID          string          `json:"id"`
+	Subject     string          `json:"subject"`
+	Account     string          `json:"account,omitempty"`
+	CommittedAt time.Time       `json:"committed_at"`
+	Message     json.RawMessage `json:"message"`
+}
+
+func (s Stored) item() item { return item{s.ID, s.Subject, s.Account, s.CommittedAt, s.Body} }
+
+// List is GET /v1/messages.
+func (h *Handlers) List(c echo.Context) error {
+	q, err := h.query(c)
+	if err != nil {
+		return err
+	}
+	found, next, err := h.History.List(c.Request().Context(), q)
+	if err != nil {
+		return err
+	}
+	items := make([]item, len(found))
+	for i, s := range found {
+		items[i] = s.item()
+	}
+	return answer(c, http.StatusOK, struct {
+		Items []item `json:"items"`
+		Next  string `json:"next,omitempty"`
+	}{items, next})
+}
+
+// Get is GET /v1/messages/:id.
+func (h *Handlers) Get(c echo.Context) error {
+	found, err := h.visible(c)
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, found.item())
+}
+
+// Replay is POST /v1/messages/:id/replay.
+func (h *Handlers) Replay(c echo.Context) error {
+	old, err := h.visible(c)
+	if err != nil {
+		return err
+	}
+	id, err := h.History.Replay(c.Request().Context(), old.ID)
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusCreated, struct {
+		ID       string `json:"id"`
+		ReplayOf string `json:"replay_of"`
+	}{id, old.ID})
+}
+
+// visible reads the message that the path names. One that the caller is not allowed looks like one that
+// is not there.
+func (h *Handlers) visible(c echo.Context) (Stored, error) {
+	found, err := h.History.Get(c.Request().Context(), c.Param("id"))
+	if err == nil && !(Filter{Accounts: h.accounts(c)}).Match(found.Account, found.Subject) {
+		return Stored{}, ErrNotFound
+	}
+	return found, err
+}
+
+func (h *Handlers) accounts(c echo.Context) []string {
+	if h.Accounts == nil {
+		return nil
+	}
+	return h.Accounts(c)
+}
+
+func (h *Handlers) query(c echo.Context) (Query, error) {
+	filter, err := h.filter(c)
+	if err != nil {
+		return Query{}, err
+	}
+	q := Query{Filter: filter, After: c.QueryParam("after")}
+	if s := c.QueryParam("since"); s != "" {
+		if q.Since, err = time.Parse(time.RFC3339, s); err != nil {
+			return Query{}, invalid.Field("since", "must be a time such as 2026-01-01T00:00:00Z (RFC 3339)")
+		}
+	}
+	if s := c.QueryParam("limit"); s != "" {
+		if q.Limit, err = strconv.Atoi(s); err != nil || q.Limit < 1 || q.Limit > MaxPage {
+			return Query{}, invalid.Field("limit", "must be a number from 1 to %d", MaxPage)
+		}
+	}
+	return q, nil
+}
+
+func (h *Handlers) filter(c echo.Context) (Filter, error) {
+	subject, account := c.QueryParam("subject"), c.QueryParam("account")
+	pattern, err := ParsePattern(subject)
+	if err != nil || !plain(subject) {
+		return Filter{}, invalid.Field("subject", "%s", ErrPattern)
+	}
+	if len(account) > 256 || !plain(account) {
+		return Filter{}, invalid.Field("account", "must be an account id")
+	}
+	return Filter{Pattern: pattern, Account: account, Accounts: h.accounts(c)}, nil
+}
+
+// plain tells whether PostgreSQL takes a text at all.
+func plain(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
+
+// answer writes JSON without escaping HTML in it, so that a message keeps the bytes it has on NATS.
+func answer(c echo.Context, status int, v any) error {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	return c.JSONBlob(status, buf.Bytes())
+}

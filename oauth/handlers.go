@@ -1,0 +1,102 @@
+package oauth
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"gatehouse/internal/invalid"
+	"gatehouse/internal/vault"
+)
+
+// The handlers below /v1/connect-links return errors of this package, of the Connector, and
+// *invalid.Error; the server chooses the statuses.
+
+const maxBody = 16 << 10
+
+// CreateLink is POST /v1/connect-links.
+func (c *Connect) CreateLink(e echo.Context) error {
+	var req LinkRequest
+	if err := decode(e, &req); err != nil {
+		return err
+	}
+	if allowed := c.accounts(e); allowed != nil && !slices.Contains(allowed, req.Account) {
+		return invalid.Field("account", "must name one of the accounts that your API key is for")
+	}
+	link, err := c.Create(e.Request().Context(), req)
+	if err != nil {
+		return err
+	}
+	return e.JSON(http.StatusCreated, link)
+}
+
+// GetLink is GET /v1/connect-links/:link.
+func (c *Connect) GetLink(e echo.Context) error {
+	link, err := c.allowed(e)
+	if err != nil {
+		return err
+	}
+	return e.JSON(http.StatusOK, link)
+}
+
+// CompleteLink is POST /v1/connect-links/:link/complete.
+func (c *Connect) CompleteLink(e echo.Context) error {
+	var req struct {
+		Code vault.Secret `json:"code"`
+	}
+	if err := decode(e, &req); err != nil {
+		return err
+	}
+	if req.Code.IsZero() {
+		return invalid.Field("code", "is needed: it came with the browser to the return_url")
+	}
+	if _, err := c.allowed(e); err != nil {
+		return err
+	}
+	link, err := c.Complete(e.Request().Context(), e.Param("link"), req.Code)
+	if err != nil {
+		return err
+	}
+	return e.JSON(http.StatusOK, link)
+}
+
+// allowed reads the link of the path. One for an account that the caller is not held to looks like one
+// that is not there.
+func (c *Connect) allowed(e echo.Context) (Link, error) {
+	link, err := c.Get(e.Request().Context(), e.Param("link"))
+	if accounts := c.accounts(e); err == nil && accounts != nil && !slices.Contains(accounts, link.Account) {
+		return Link{}, ErrLinkNotFound
+	}
+	return link, err
+}
+
+// decode reads a small JSON object with no unknown fields; an empty body is an empty object.
+func decode(e echo.Context, into any) error {
+	d := json.NewDecoder(http.MaxBytesReader(e.Response(), e.Request().Body, maxBody))
+	d.DisallowUnknownFields()
+	err := d.Decode(into)
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	if err == nil {
+		if _, err = d.Token(); errors.Is(err, io.EOF) {
+			return nil
+		}
+		return invalid.Field("body", "must be one JSON object")
+	}
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return invalid.Field("body", "must be at most %d bytes", maxBody)
+	}
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && wrong.Field != "" {
+		return invalid.Field(wrong.Field, "must be a string")
+	}
+	if _, unknown, ok := strings.Cut(err.Error(), "unknown field "); ok {
+		return invalid.Field(strings.Trim(unknown, `"`), "is not a field of this request")
+	}
+	return invalid.Field("body", "must be a JSON object")
+}

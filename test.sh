@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Everything that is checked before a change goes in: formatting, vet, staticcheck, and all tests with the
+# race detector, PostgreSQL and DoorFlow's SDK included. What is missing on a Debian machine is installed.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+# A suite that is skipped is a hole nobody sees: with CI=true the tests fail instead.
+export CI=true
+
+have() { command -v "$1" >/dev/null 2>&1; }
+postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || have initdb; }
+
+packages=()
+have gcc || packages+=(gcc libc6-dev)
+have node && have npm || packages+=(nodejs npm)
+have strace || packages+=(strace)
+postgres || packages+=(postgresql)
+if [ ${#packages[@]} -gt 0 ]; then
+	if ! have apt-get; then
+		echo "test.sh: please install: ${packages[*]}" >&2
+		exit 1
+	fi
+	sudo=''
+	[ "$(id -u)" -eq 0 ] || sudo=sudo
+	$sudo apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${packages[@]}"
+fi
+
+echo '== formatting'
+unformatted=$(go tool gofumpt -l .)
+if [ -n "$unformatted" ]; then
+	echo "not formatted, run: go tool gofumpt -w ." >&2
+	echo "$unformatted" >&2
+	exit 1
+fi
+echo '== go vet'
+go vet ./...
+echo '== staticcheck'
+go tool staticcheck ./...
+echo '== tests'
+go test -race -timeout 20m "$@" ./...
