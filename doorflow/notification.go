@@ -38,6 +38,8 @@ type Notification struct {
 	AckToken              string
 	// Raw is the item as it was sent.
 	Raw json.RawMessage
+
+	plain bool // see plain.go
 }
 
 // The fields of an item. Names are compared exactly: a field in other letters is an unknown one.
@@ -54,6 +56,13 @@ const (
 // ParseNotifications reads a webhook's body, an array or a lone object. Items of any shape are returned;
 // only a body that is not JSON, is neither, or has too many items is an error.
 func ParseNotifications(body []byte) ([]Notification, error) {
+	if items, ok := parsePlain(body); ok {
+		return items, nil
+	}
+	return parseGeneral(body)
+}
+
+func parseGeneral(body []byte) ([]Notification, error) {
 	trimmed := bytes.TrimLeft(body, " \t\r\n")
 	if len(trimmed) == 0 {
 		return nil, ErrUnparsable

@@ -18,6 +18,9 @@ const redacted = "REDACTED"
 // Public returns the item as it may be shown: without its ack token, which is also cut from the URLs and
 // from every other text. Unknown fields are kept. An item that is not an object comes back as an empty one.
 func (n Notification) Public() json.RawMessage {
+	if data, ok := n.plainPublic(); ok {
+		return data
+	}
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(n.Raw, &fields) != nil || fields == nil {
 		return json.RawMessage(`{}`)

@@ -79,7 +79,9 @@ func (b *Bus) options() []nats.Option {
 		// story, and the relay decides anew what it lacks.
 		nats.ReconnectBufSize(-1),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			b.log.Warn("NATS connection lost", "error", err)
+			if err != nil { // nil when we close it ourselves
+				b.log.Warn("NATS connection lost", "error", err)
+			}
 			b.changed()
 		}),
 		nats.ReconnectHandler(func(*nats.Conn) {

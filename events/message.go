@@ -77,7 +77,9 @@ type Encoded struct {
 // Encode renders the message. Data must be JSON; bytes in it that are not UTF-8 become U+FFFD, because
 // neither JSON nor a subscriber has a use for them.
 func (m Message) Encode() (Encoded, error) {
-	m.Data = bytes.ToValidUTF8(m.Data, []byte("\uFFFD"))
+	if !utf8.Valid(m.Data) {
+		m.Data = bytes.ToValidUTF8(m.Data, []byte("\uFFFD"))
+	}
 	if len(m.Data) > maxData {
 		stub, err := json.Marshal(map[string]any{"oversize": true, "bytes": len(m.Data), "resource": m.Subject})
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -26,6 +27,7 @@ import (
 	"gatehouse/migrations"
 	"gatehouse/oauth"
 	"gatehouse/tokens"
+	"gatehouse/web"
 	"gatehouse/webhooks"
 )
 
@@ -53,7 +55,8 @@ type App struct {
 	receiver *webhooks.Receiver
 	fetcher  *webhooks.Fetcher
 
-	listeners    []listener
+	public, ops  net.Listener
+	servers      []func(context.Context) error
 	withoutRelay bool // for measuring
 	// closers are run last to first.
 	closers []func() error
@@ -62,7 +65,7 @@ type App struct {
 // Open opens everything a gateway needs, in the order in which it is needed. What was opened before
 // something failed is closed again.
 func Open(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) {
-	a := &App{config: c, log: log, registry: prometheus.NewRegistry()}
+	a := &App{config: c, log: log, registry: web.NewRegistry()}
 	defer func() {
 		if err != nil {
 			a.Close()
@@ -122,7 +125,9 @@ func (a *App) openData(ctx context.Context) error {
 	}
 	a.db = db
 	a.closeLater(db.Close)
-	_, err = migrations.Up(ctx, db.Writer().DB, db.Postgres())
+	if _, err = migrations.Up(ctx, db.Writer().DB, db.Postgres()); err == nil && !db.Postgres() {
+		err = db.ForgetLeases(ctx)
+	}
 	return err
 }
 
@@ -250,9 +255,7 @@ func (a *App) numbers() doorflow.Numbers {
 func (a *App) stages() []stage {
 	var front, work, back stage
 	front.name, work.name, back.name = "listeners", "workers", "relay"
-	for _, l := range a.listeners {
-		front.parts = append(front.parts, l.serve)
-	}
+	front.parts = a.servers
 	work.parts = append(work.parts, a.keep.Run)
 	if a.keeper != nil {
 		work.parts = append(work.parts, a.fetcher.Run, a.keeper.Run, a.connect.Run)

@@ -6,17 +6,21 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+
+	"gatehouse/events"
+	"gatehouse/oauth"
+	"gatehouse/tokens"
+	"gatehouse/web"
 )
 
-// listener is one address and what answers there.
-type listener struct {
-	net.Listener
-	handler http.Handler
-	tls     *tls.Config
-	serve   func(context.Context) error
+// openListeners takes the addresses first of all: a port that is taken is the likeliest reason not to start.
+func (a *App) openListeners(context.Context) (err error) {
+	if a.public, err = a.listen("ADDR", a.config.Addr); err == nil && a.config.OpsAddr != "" {
+		a.ops, err = a.listen("OPS_ADDR", a.config.OpsAddr)
+	}
+	return err
 }
 
-// listen takes the addresses first of all: a port that is taken is the likeliest reason not to start.
 func (a *App) listen(variable, addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -24,4 +28,82 @@ func (a *App) listen(variable, addr string) (net.Listener, error) {
 	}
 	a.closeLater(func() error { _ = l.Close(); return nil })
 	return l, nil
+}
+
+// openTokens puts together the OAuth flow and what it gets: the tokens.
+func (a *App) openTokens() error {
+	client, err := oauth.NewClient(oauth.Config{
+		ClientID: a.config.DoorflowClientID, ClientSecret: a.config.DoorflowClientSecret,
+		AuthorizeURL: a.config.DoorflowAuthorizeURL.String(), APIURL: a.config.DoorflowAPIURL.String(),
+		RedirectURL: a.config.PublicURL.JoinPath("oauth/callback").String(), Transport: a.outbound,
+	})
+	if err != nil {
+		return err
+	}
+	a.keeper = tokens.New(tokens.Config{
+		DB: a.db, Events: a.events, Vault: a.vault, OAuth: client, APIURL: a.config.DoorflowAPIURL.String(),
+		WantedScopes: a.config.DoorflowScopes, Registerer: a.registry, Log: a.log,
+	})
+	a.connect, err = oauth.NewConnect(oauth.ConnectConfig{
+		Client: client, Connections: a.keeper, DB: a.db, Events: a.events, Vault: a.vault,
+		PublicURL: a.config.PublicURL.String(), ReturnURLs: a.config.ReturnURLs, Scopes: a.config.DoorflowScopes, Log: a.log,
+	})
+	return err
+}
+
+// openWeb gives each listener its handler.
+func (a *App) openWeb(ctx context.Context) error {
+	c := web.Config{
+		PublicURL: a.config.PublicURL, TrustedProxies: a.config.TrustedProxies, Authenticate: web.AdminToken(a.admin),
+		Checks: a.checks(), Registry: a.registry, Log: a.log, Wrap: a.tracing.Handler,
+		Messages: events.NewHandlers(a.history),
+	}
+	if a.keeper != nil {
+		c.Webhooks, c.Connect, c.Connections = a.receiver, a.connect, &tokens.Handlers{Keeper: a.keeper}
+		if _, err := a.fetcher.Look(ctx); err != nil {
+			return err
+		}
+	}
+	server, err := web.New(c)
+	if err != nil {
+		return err
+	}
+	tlsConfig, err := a.config.tls()
+	if err != nil {
+		return err
+	}
+	a.serve(a.public, server.Public(true), tlsConfig)
+	if a.ops != nil {
+		a.serve(a.ops, server.Ops(), nil)
+	}
+	return nil
+}
+
+func (a *App) serve(l net.Listener, h http.Handler, tlsConfig *tls.Config) {
+	a.servers = append(a.servers, func(ctx context.Context) error { return web.Serve(ctx, l, h, tlsConfig, a.log) })
+}
+
+func (c *Config) tls() (*tls.Config, error) {
+	if c.TLSCertFile == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(c.TLSCertFile, c.TLSKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("GATEHOUSE_TLS_CERT_FILE and GATEHOUSE_TLS_KEY_FILE: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// checks are what readiness looks at. Without NATS webhooks are still accepted, so that it alone does not
+// keep them away.
+func (a *App) checks() []web.Check {
+	return []web.Check{
+		{Name: "database", Critical: true, Run: a.canStore},
+		{Name: "nats", Run: a.bus.Healthy},
+	}
+}
+
+// canStore commits, so that a disk that is full or gone shows, and shows as well when it is back.
+func (a *App) canStore(ctx context.Context) error {
+	return a.events.Do(ctx, func(context.Context, *events.Tx) error { return nil })
 }

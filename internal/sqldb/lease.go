@@ -41,3 +41,12 @@ func (db *DB) Release(ctx context.Context, name, holder string) error {
 	}
 	return nil
 }
+
+// ForgetLeases gives up every lease, for a process that holds the data directory alone: whoever had one was
+// killed, and waiting for it to run out would only delay the work.
+func (db *DB) ForgetLeases(ctx context.Context) error {
+	if _, err := db.write.ExecContext(ctx, `DELETE FROM leases`); err != nil {
+		return fmt.Errorf("forgetting leases: %w", err)
+	}
+	return nil
+}

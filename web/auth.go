@@ -1,0 +1,91 @@
+package web
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"gatehouse/internal/vault"
+)
+
+var (
+	errUnauthorized = errors.New("web: no valid key")
+	errForbidden    = errors.New("web: the key lacks the scope")
+)
+
+// scopeAdmin is the scope that stands for all.
+const scopeAdmin = "admin"
+
+// Caller is who asks, as far as a key tells.
+type Caller struct {
+	Name   string
+	Scopes []string
+}
+
+// May tells whether the caller has a scope.
+func (c Caller) May(scope string) bool {
+	return slices.Contains(c.Scopes, scope) || slices.Contains(c.Scopes, scopeAdmin)
+}
+
+// Authenticator finds the caller behind a key; ok is false when there is none. An error says that it
+// could not be found out.
+type Authenticator func(ctx context.Context, key string) (caller Caller, ok bool, err error)
+
+// AdminToken knows one key, which may do everything.
+func AdminToken(token vault.Secret) Authenticator {
+	want := sha256.Sum256([]byte(token.Reveal()))
+	return func(_ context.Context, key string) (Caller, bool, error) {
+		// Hashes are compared, so that neither the length nor a common beginning shows in the time taken.
+		got := sha256.Sum256([]byte(key))
+		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 || token.IsZero() {
+			return Caller{}, false, nil
+		}
+		return Caller{Name: "admin", Scopes: []string{scopeAdmin}}, true, nil
+	}
+}
+
+type callerKey struct{}
+
+// CallerFrom returns who makes the request that a context belongs to.
+func CallerFrom(ctx context.Context) (Caller, bool) {
+	caller, ok := ctx.Value(callerKey{}).(Caller)
+	return caller, ok
+}
+
+// requires lets only callers with the scope pass. The key is read from the Authorization header and from
+// nowhere else: cookies come along without anybody's will, and query parameters end up in logs.
+func (s *Server) requires(scope string) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			r := c.Request()
+			key, ok := bearer(r.Header.Values(echo.HeaderAuthorization))
+			if !ok {
+				return errUnauthorized
+			}
+			caller, ok, err := s.config.Authenticate(r.Context(), key)
+			switch {
+			case err != nil:
+				return err
+			case !ok:
+				return errUnauthorized
+			case !caller.May(scope):
+				return errForbidden
+			}
+			c.SetRequest(r.WithContext(context.WithValue(r.Context(), callerKey{}, caller)))
+			return next(c)
+		}
+	}
+}
+
+func bearer(headers []string) (string, bool) {
+	if len(headers) != 1 {
+		return "", false
+	}
+	scheme, key, found := strings.Cut(headers[0], " ")
+	return key, found && strings.EqualFold(scheme, "Bearer") && key != ""
+}

@@ -1,0 +1,93 @@
+package web_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/labstack/echo/v4"
+
+	"gatehouse/internal/vault"
+	"gatehouse/web"
+)
+
+func TestOnlyTheBearerHeaderOpensTheAPI(t *testing.T) {
+	h := newFixture(t, nil).Public(true)
+	for name, row := range map[string]struct {
+		prepare func(*http.Request)
+		want    int
+	}{
+		"the key":            {func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+adminToken) }, 200},
+		"scheme in any case": {func(r *http.Request) { r.Header.Set("Authorization", "bEARER "+adminToken) }, 200},
+		"nothing":            {func(*http.Request) {}, 401},
+		"another key":        {func(r *http.Request) { r.Header.Set("Authorization", "Bearer x") }, 401},
+		"no key":             {func(r *http.Request) { r.Header.Set("Authorization", "Bearer ") }, 401},
+		"longer":             {func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+adminToken+"x") }, 401},
+		"basic":              {func(r *http.Request) { r.SetBasicAuth("admin", adminToken) }, 401},
+		"bare":               {func(r *http.Request) { r.Header.Set("Authorization", adminToken) }, 401},
+		"twice":              {func(r *http.Request) { r.Header["Authorization"] = []string{"Bearer " + adminToken, "Bearer x"} }, 401},
+		"cookie":             {func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "token", Value: adminToken}) }, 401},
+		"query":              {func(r *http.Request) { r.URL.RawQuery = "access_token=" + adminToken + "&token=" + adminToken }, 401},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequest("GET", "/v1/messages", nil)
+			row.prepare(r)
+			w := do(h, r)
+			if w.Code != row.want {
+				t.Fatalf("%d, want %d", w.Code, row.want)
+			}
+			if challenge := w.Header().Get("WWW-Authenticate"); (w.Code == 401) != (challenge == `Bearer realm="gatehouse"`) {
+				t.Errorf("WWW-Authenticate %q with status %d", challenge, w.Code)
+			}
+		})
+	}
+}
+
+func TestAnEmptyAdminTokenLetsNobodyIn(t *testing.T) {
+	if _, ok, _ := web.AdminToken(vault.Secret{})(t.Context(), ""); ok {
+		t.Fatal("an empty key was accepted")
+	}
+}
+
+func TestScopes(t *testing.T) {
+	var seen web.Caller
+	f := newFixture(t, func(c *web.Config) {
+		c.Messages = &messages{func(c echo.Context) error { seen, _ = web.CallerFrom(c.Request().Context()); return nil }}
+		c.Authenticate = func(_ context.Context, key string) (web.Caller, bool, error) {
+			if key == "broken" {
+				return web.Caller{}, false, errors.New("no database")
+			}
+			return web.Caller{Name: key, Scopes: []string{key}}, true, nil
+		}
+	})
+	for key, want := range map[string]int{"messages": 200, "admin": 200, "connections": 403, "broken": 500} {
+		r := httptest.NewRequest("GET", "/v1/messages", nil)
+		r.Header.Set("Authorization", "Bearer "+key)
+		w := do(f.Public(true), r)
+		if w.Code != want || (want == 200 && seen.Name != key) {
+			t.Errorf("%s: %d as %q, want %d", key, w.Code, seen.Name, want)
+		}
+	}
+}
+
+func TestWhichListenerServesWhat(t *testing.T) {
+	f := newFixture(t, nil)
+	for name, row := range map[string]struct {
+		h             http.Handler
+		api, webhooks int
+	}{
+		"public with api":    {f.Public(true), 200, 200},
+		"public without api": {f.Public(false), 404, 200},
+		"admin":              {f.Admin(), 200, 404},
+		"ops":                {f.Ops(), 404, 404},
+	} {
+		for path, want := range map[string]int{"GET /v1/messages": row.api, "POST /webhooks/doorflow": row.webhooks, "GET /livez": 200, "GET /openapi.yaml": 200} {
+			method, path, _ := cut(path)
+			if w := do(row.h, authorized(method, path, nil)); w.Code != want {
+				t.Errorf("%s: %s %s gives %d, want %d", name, method, path, w.Code, want)
+			}
+		}
+	}
+}

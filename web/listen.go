@@ -1,0 +1,119 @@
+package web
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+const (
+	maxConnections = 4096
+	// shutdownTimeout is how long requests that are being answered may take when the server stops.
+	shutdownTimeout = 4 * time.Second
+)
+
+// Serve answers requests on a listener until ctx ends; then it takes no new ones, lets those it has finish
+// for up to 4 seconds, and returns nil. Streams are ended at once. It closes the listener. With a TLS
+// configuration it speaks https.
+func Serve(ctx context.Context, ln net.Listener, h http.Handler, tlsConfig *tls.Config, log *slog.Logger) error {
+	srv := &http.Server{
+		Handler:           h,
+		TLSConfig:         tlsConfig,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      30 * time.Second, // streams set deadlines of their own
+		IdleTimeout:       120 * time.Second,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		// Requests may go on after ctx has ended; only streams look at it.
+		BaseContext: func(net.Listener) context.Context {
+			return context.WithValue(context.WithoutCancel(ctx), stoppingKey{}, ctx)
+		},
+	}
+	limited := &limitListener{Listener: ln, places: make(chan struct{}, maxConnections), closed: make(chan struct{})}
+	ended := make(chan error, 1)
+	go func() {
+		if tlsConfig != nil {
+			ended <- srv.ServeTLS(limited, "", "")
+			return
+		}
+		ended <- srv.Serve(limited)
+	}()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serving on %s: %w", ln.Addr(), err)
+	case <-ctx.Done():
+	}
+	// ctx has ended; what still runs gets a time of its own.
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	err := srv.Shutdown(last)
+	if errors.Is(err, context.DeadlineExceeded) {
+		log.Warn("requests were broken off at shutdown")
+		err = srv.Close()
+	}
+	<-ended // http.ErrServerClosed
+	return err
+}
+
+type stoppingKey struct{}
+
+// endsWithServer ends a request's context when the server stops, for streams, which would go on forever.
+func endsWithServer(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		stopping, ok := c.Request().Context().Value(stoppingKey{}).(context.Context)
+		if !ok {
+			return next(c)
+		}
+		ctx, cancel := context.WithCancel(c.Request().Context())
+		defer cancel()
+		defer context.AfterFunc(stopping, cancel)()
+		c.SetRequest(c.Request().WithContext(ctx))
+		return next(c)
+	}
+}
+
+// limitListener accepts a connection only when there is a place for it; the others wait in the kernel.
+type limitListener struct {
+	net.Listener
+	places chan struct{}
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (l *limitListener) Accept() (net.Conn, error) {
+	select {
+	case l.places <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		<-l.places
+		return nil, err
+	}
+	return &limitedConn{Conn: conn, leave: sync.OnceFunc(func() { <-l.places })}, nil
+}
+
+func (l *limitListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+type limitedConn struct {
+	net.Conn
+	leave func()
+}
+
+func (c *limitedConn) Close() error {
+	defer c.leave()
+	return c.Conn.Close()
+}

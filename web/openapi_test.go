@@ -1,0 +1,73 @@
+package web_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/labstack/echo/v4"
+
+	"gatehouse/web"
+)
+
+type everything struct{}
+
+func (everything) StartPage(echo.Context) error    { return nil }
+func (everything) Start(echo.Context) error        { return nil }
+func (everything) Callback(echo.Context) error     { return nil }
+func (everything) CreateLink(echo.Context) error   { return nil }
+func (everything) GetLink(echo.Context) error      { return nil }
+func (everything) CompleteLink(echo.Context) error { return nil }
+func (everything) List(echo.Context) error         { return nil }
+func (everything) Get(echo.Context) error          { return nil }
+func (everything) Delete(echo.Context) error       { return nil }
+
+// described reads the paths and methods of the description by their indentation.
+func described(t *testing.T, yaml string) map[string]bool {
+	t.Helper()
+	found, path, inside := map[string]bool{}, "", false
+	for line := range strings.Lines(yaml) {
+		line = strings.TrimRight(line, "\n")
+		switch name, isKey := strings.CutSuffix(line, ":"); {
+		case line == "paths:":
+			inside = true
+		case line != "" && line[0] != ' ':
+			inside = false
+		case !inside || !isKey:
+		case strings.HasPrefix(name, "  /"):
+			path = strings.TrimSpace(name)
+		case strings.HasPrefix(name, "    ") && name[4] != ' ' && name != "    parameters":
+			found[strings.ToUpper(strings.TrimSpace(name))+" "+path] = true
+		}
+	}
+	return found
+}
+
+func TestTheDescriptionAndTheRouteTableAgree(t *testing.T) {
+	f := newFixture(t, func(c *web.Config) { c.Connect, c.Connections = everything{}, everything{} })
+	w := do(f.Public(true), httptest.NewRequest("GET", "/openapi.yaml", nil))
+	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/yaml" {
+		t.Fatalf("%d %s", w.Code, w.Header().Get("Content-Type"))
+	}
+	documented := described(t, w.Body.String())
+	for _, r := range f.Public(true).(*echo.Echo).Routes() {
+		if r.Method == http.MethodHead {
+			continue
+		}
+		parts := strings.Split(r.Path, "/")
+		for i, p := range parts {
+			if name, ok := strings.CutPrefix(p, ":"); ok {
+				parts[i] = "{" + name + "}"
+			}
+		}
+		key := r.Method + " " + strings.Join(parts, "/")
+		if !documented[key] {
+			t.Errorf("%s is not described", key)
+		}
+		delete(documented, key)
+	}
+	for key := range documented {
+		t.Errorf("%s is described and does not exist", key)
+	}
+}

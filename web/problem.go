@@ -1,0 +1,169 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"gatehouse/doorflow"
+	"gatehouse/events"
+	"gatehouse/internal/invalid"
+	"gatehouse/internal/sqldb"
+	"gatehouse/oauth"
+	"gatehouse/tokens"
+	"gatehouse/webhooks"
+)
+
+// Problem is the body of every answer that is an error (RFC 9457, application/problem+json).
+type Problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+	// Instance is the request's id.
+	Instance string `json:"instance,omitempty"`
+	// Field names what was wrong in a request that was refused for one of its fields.
+	Field string `json:"field,omitempty"`
+
+	retryAfter time.Duration
+}
+
+// statusClientGone is what logs and metrics say when nobody waits for the answer any more; no standard
+// status means that, and nginx has made this number known.
+const statusClientGone = 499
+
+// sentinels is the table of errors that have a status of their own. A row is all that a new one needs.
+// What a client reads stands here and not in the error, whose text is for the log.
+var sentinels = []struct {
+	err        error
+	status     int
+	slug       string
+	detail     string
+	retryAfter time.Duration
+}{
+	{errUnauthorized, http.StatusUnauthorized, "unauthorized", "send a valid key as Authorization: Bearer KEY", 0},
+	{errForbidden, http.StatusForbidden, "forbidden", "the key does not have the scope that this needs", 0},
+
+	{events.ErrOverloaded, http.StatusTooManyRequests, "overloaded", "too much is waiting to be stored; send it again", time.Second},
+	{events.ErrStorage, http.StatusServiceUnavailable, "storage", "it could not be stored; send it again", 5 * time.Second},
+	{events.ErrClosed, http.StatusServiceUnavailable, "shutting-down", "the gateway is shutting down; send it again", 5 * time.Second},
+	{events.ErrNotFound, http.StatusNotFound, "not-found", "there is no such message, or it is older than the retention", 0},
+	{events.ErrNotReplayable, http.StatusConflict, "not-replayable", "the stored message cannot be said again", 0},
+	{events.ErrTooManyStreams, http.StatusTooManyRequests, "too-many-streams", "too many streams are open", 5 * time.Second},
+
+	// A sender never learns which check failed.
+	{webhooks.ErrUnauthorized, http.StatusUnauthorized, "unauthorized", "", 0},
+	{webhooks.ErrTooLarge, http.StatusRequestEntityTooLarge, "too-large", "the body may have 1 MiB", 0},
+	{webhooks.ErrIncomplete, http.StatusBadRequest, "incomplete", "the body ended too early", 0},
+	{doorflow.ErrUnparsable, http.StatusBadRequest, "unparsable", "the body must be JSON: notifications, or an array of them", 0},
+
+	{oauth.ErrLinkNotFound, http.StatusNotFound, "not-found", "there is no such connect link", 0},
+	{oauth.ErrLinkSpent, http.StatusConflict, "link-spent", "the connect link has been used", 0},
+	{oauth.ErrLinkExpired, http.StatusGone, "link-expired", "the connect link has expired; make a new one", 0},
+	{oauth.ErrLinkNotPending, http.StatusConflict, "link-not-pending", "the connect link does not wait to be completed", 0},
+	{oauth.ErrCodeWrong, http.StatusForbidden, "code-wrong", "the code does not belong to this connect link", 0},
+
+	{tokens.ErrNotFound, http.StatusNotFound, "not-found", "there is no connection of this account", 0},
+	{tokens.ErrNotConnected, http.StatusConflict, "not-connected", "the account is not connected to DoorFlow", 0},
+	{tokens.ErrNeedsReconnect, http.StatusConflict, "needs-reconnect", "the account must be connected to DoorFlow again", 0},
+	{tokens.ErrFewerScopes, http.StatusConflict, "fewer-scopes", "the account is connected with more scopes; disconnect it first", 0},
+	{tokens.ErrUnavailable, http.StatusServiceUnavailable, "doorflow-unavailable", "DoorFlow gives no access token at the moment", 10 * time.Second},
+}
+
+// problemOf chooses the status for an error, and says whether the error is one that was expected.
+func problemOf(err error) (p Problem, expected bool) {
+	for _, s := range sentinels {
+		if errors.Is(err, s.err) {
+			return newProblem(s.status, s.slug, s.detail, retryAfter(err, s.retryAfter)), true
+		}
+	}
+	if fault, ok := errors.AsType[*invalid.Error](err); ok {
+		p := newProblem(http.StatusBadRequest, "invalid", fault.Detail, 0)
+		p.Field = fault.Field
+		return p, true
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return newProblem(http.StatusRequestEntityTooLarge, "too-large", "the body may have 1 MiB", 0), true
+	}
+	if refused, ok := errors.AsType[*echo.HTTPError](err); ok && refused.Code >= 400 && refused.Code < 500 {
+		return newProblem(refused.Code, "", "", retryAfter(err, 0)), true
+	}
+	if errors.Is(err, context.Canceled) { // by us: the client's going away is seen before
+		return newProblem(http.StatusServiceUnavailable, "shutting-down", "send it again", 5*time.Second), true
+	}
+	if sqldb.Broken(err) {
+		return newProblem(http.StatusServiceUnavailable, "unavailable", "try again", 5*time.Second), false
+	}
+	return newProblem(http.StatusInternalServerError, "internal", "", retryAfter(err, 0)), false
+}
+
+func newProblem(status int, slug, detail string, retryAfter time.Duration) Problem {
+	p := Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, retryAfter: retryAfter}
+	if slug != "" {
+		p.Type = "/problems/" + slug
+	}
+	if status == http.StatusInternalServerError {
+		p.Title = "internal error"
+	}
+	return p
+}
+
+// retryAfter is how long the client should wait: what the error says, else what the table says.
+func retryAfter(err error, usual time.Duration) time.Duration {
+	if e, ok := errors.AsType[interface {
+		error
+		RetryAfter() time.Duration
+	}](err); ok {
+		return e.RetryAfter()
+	}
+	return usual
+}
+
+// problem answers an error. Errors that nobody expected are logged here, and the client learns nothing
+// but the request's id.
+func (s *Server) problem(err error, c echo.Context) {
+	ctx := c.Request().Context()
+	if errors.Is(ctx.Err(), context.Canceled) {
+		if !c.Response().Committed {
+			c.Response().WriteHeader(statusClientGone) // for the log and the metric; nobody reads it
+		}
+		return
+	}
+	p, expected := problemOf(err)
+	if !expected && !errors.Is(err, errPanic) {
+		s.log.LogAttrs(ctx, slog.LevelError, "request failed", slog.String("request_id", RequestID(ctx)),
+			slog.String("route", routeOf(c)), slog.Any("error", err))
+	}
+	if c.Response().Committed {
+		return
+	}
+	p.Instance = RequestID(ctx)
+	header := c.Response().Header()
+	if p.retryAfter > 0 {
+		header.Set(echo.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
+	}
+	if p.Status == http.StatusUnauthorized && c.Path() != WebhookPath {
+		header.Set(echo.HeaderWWWAuthenticate, `Bearer realm="gatehouse"`)
+	}
+	writeProblem(c, p)
+}
+
+func writeProblem(c echo.Context, p Problem) {
+	if c.Request().Method == http.MethodHead {
+		_ = c.NoContent(p.Status)
+		return
+	}
+	body, err := json.Marshal(p)
+	if err != nil { // texts and numbers: cannot be
+		_ = c.NoContent(p.Status)
+		return
+	}
+	_ = c.Blob(p.Status, "application/problem+json", body) // if the client is gone, so be it
+}

@@ -1,0 +1,77 @@
+package web
+
+import "github.com/labstack/echo/v4"
+
+// WebhookHandlers takes what DoorFlow sends. It writes its own log line for each request.
+type WebhookHandlers interface {
+	Handle(echo.Context) error
+}
+
+// ConnectHandlers lead a customer's browser through DoorFlow's consent, and make and complete the links
+// that it begins with.
+type ConnectHandlers interface {
+	StartPage(echo.Context) error
+	Start(echo.Context) error
+	Callback(echo.Context) error
+	CreateLink(echo.Context) error
+	GetLink(echo.Context) error
+	CompleteLink(echo.Context) error
+}
+
+// ConnectionHandlers show connections and end them.
+type ConnectionHandlers interface {
+	List(echo.Context) error
+	Get(echo.Context) error
+	Delete(echo.Context) error
+}
+
+// MessageHandlers show what the gateway said.
+type MessageHandlers interface {
+	List(echo.Context) error
+	Get(echo.Context) error
+	Replay(echo.Context) error
+	Stream(echo.Context) error
+}
+
+// WebhookPath is where DoorFlow sends webhooks.
+const WebhookPath = "/webhooks/doorflow"
+
+func (s *Server) healthRoutes(e *echo.Echo) {
+	e.GET("/livez", s.livez)
+	e.HEAD("/livez", s.livez)
+	e.GET("/readyz", s.readyz)
+	e.HEAD("/readyz", s.readyz)
+	e.GET("/openapi.yaml", serveOpenAPI)
+}
+
+func (s *Server) publicRoutes(e *echo.Echo) {
+	s.healthRoutes(e)
+	if h := s.config.Webhooks; h != nil {
+		e.POST(WebhookPath, h.Handle)
+	}
+	if h := s.config.Connect; h != nil {
+		e.GET("/oauth/start/:link", h.StartPage)
+		e.POST("/oauth/start/:link", h.Start)
+		e.GET("/oauth/callback", h.Callback)
+	}
+}
+
+// apiRoutes are for programs. Each names the scope that a caller's key needs.
+func (s *Server) apiRoutes(e *echo.Echo) {
+	if h := s.config.Connect; h != nil {
+		e.POST("/v1/connect-links", h.CreateLink, s.requires("connections"))
+		e.GET("/v1/connect-links/:link", h.GetLink, s.requires("connections"))
+		e.POST("/v1/connect-links/:link/complete", h.CompleteLink, s.requires("connections"))
+	}
+	if h := s.config.Connections; h != nil {
+		e.GET("/v1/connections", h.List, s.requires("connections"))
+		e.GET("/v1/connections/:account", h.Get, s.requires("connections"))
+		e.DELETE("/v1/connections/:account", h.Delete, s.requires("connections"))
+	}
+	if h := s.config.Messages; h != nil {
+		e.GET("/v1/messages", h.List, s.requires("messages"))
+		e.GET("/v1/messages/stream", h.Stream, s.requires("messages"), endsWithServer)
+		e.GET("/v1/messages/:id", h.Get, s.requires("messages"))
+		e.POST("/v1/messages/:id/replay", h.Replay, s.requires("messages"))
+	}
+}

@@ -1,0 +1,102 @@
+package web
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Config is what a Server needs. A group of handlers that is nil has no routes.
+type Config struct {
+	// PublicURL is the gateway as browsers see it. With https they are told to keep to it.
+	PublicURL *url.URL
+	// TrustedProxies are the networks whose forwarded headers count; none means that nobody's do.
+	TrustedProxies []netip.Prefix
+	// Authenticate finds the caller behind a bearer key. It must be set.
+	Authenticate Authenticator
+	// Checks are what /readyz looks at.
+	Checks []Check
+	// Registry is what /metrics shows. It must be set.
+	Registry *prometheus.Registry
+	Log      *slog.Logger
+	// Wrap stands around everything of the public and the admin handler, such as tracing; nil for nothing.
+	Wrap func(http.Handler) http.Handler
+
+	Webhooks    WebhookHandlers
+	Connect     ConnectHandlers
+	Connections ConnectionHandlers
+	Messages    MessageHandlers
+}
+
+// Server holds the handlers of the gateway's listeners.
+type Server struct {
+	config  Config
+	log     *slog.Logger
+	health  *health
+	metrics *metrics
+}
+
+// New makes a Server. It starts nothing.
+func New(c Config) (*Server, error) {
+	if c.Authenticate == nil || c.Registry == nil || c.Log == nil {
+		return nil, errors.New("web: Authenticate, Registry and Log must be set")
+	}
+	return &Server{config: c, log: c.Log, health: newHealth(c.Checks, time.Now), metrics: newMetrics(c.Registry)}, nil
+}
+
+// Public is the handler of the public listener; with api, which it has unless there is an admin listener,
+// also of /v1.
+func (s *Server) Public(api bool) http.Handler {
+	e := s.echo()
+	s.publicRoutes(e)
+	if api {
+		s.apiRoutes(e)
+	}
+	return s.wrap(e)
+}
+
+// Admin is the handler of the admin listener: /v1, and health.
+func (s *Server) Admin() http.Handler {
+	e := s.echo()
+	s.healthRoutes(e)
+	s.apiRoutes(e)
+	return s.wrap(e)
+}
+
+func (s *Server) wrap(h http.Handler) http.Handler {
+	if s.config.Wrap == nil {
+		return h
+	}
+	return s.config.Wrap(h)
+}
+
+// echo makes a router with the middleware that every request goes through, the first outermost.
+func (s *Server) echo() *echo.Echo {
+	e := echo.New()
+	e.HTTPErrorHandler = s.problem
+	e.Logger.SetOutput(logWriter{s.log}) // echo says little, and only of its own troubles
+	trustProxies(e, s.config.TrustedProxies)
+	e.Use(
+		s.route,     // names the route for metrics and traces; must see the request before others replace it
+		requestID,   // so that everything from here on can be found again
+		s.access,    // one line per request; answers errors, so that it knows the status
+		s.recover,   // a panic becomes an error
+		s.secure(),  // headers, before anybody writes
+		bodyLimited, // 1 MiB
+	)
+	return e
+}
+
+// logWriter is where echo's own logger ends.
+type logWriter struct{ log *slog.Logger }
+
+func (w logWriter) Write(p []byte) (int, error) {
+	w.log.Warn("echo", "line", string(p))
+	return len(p), nil
+}
