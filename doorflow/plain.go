@@ -2,6 +2,7 @@ package doorflow
 
 import (
 	"encoding/json"
+	"net/url"
 	"strings"
 )
 
@@ -125,12 +126,12 @@ func (n Notification) plainPublic() (json.RawMessage, bool) {
 	if !n.plain || len(n.AckToken) < leastToken || !isHashID(n.AckToken) {
 		return nil, false
 	}
-	url, query, _ := strings.Cut(n.Resource, "?")
-	if query != fieldAckToken+"="+n.AckToken || strings.ContainsAny(url, `"\%#=`) {
+	bare, query, _ := strings.Cut(n.Resource, "?")
+	if query != fieldAckToken+"="+n.AckToken || strings.ContainsAny(bare, `"\%#=`) {
 		return nil, false
 	}
-	for _, s := range []string{n.Action, n.ResourceType, n.ResourceID, n.AccountID, url} {
-		if strings.Contains(s, n.AckToken) || (s != url && !isHashID(s)) {
+	for _, s := range []string{n.Action, n.ResourceType, n.ResourceID, n.AccountID, bare} {
+		if strings.Contains(s, n.AckToken) || (s != bare && !isHashID(s)) {
 			return nil, false
 		}
 	}
@@ -138,7 +139,7 @@ func (n Notification) plainPublic() (json.RawMessage, bool) {
 	for i, f := range [][2]string{
 		{fieldAccountID, n.AccountID},
 		{fieldAction, n.Action},
-		{fieldResource, url},
+		{fieldResource, bare},
 		{fieldResourceID, n.ResourceID},
 		{fieldResourceType, n.ResourceType},
 	} {
@@ -147,4 +148,22 @@ func (n Notification) plainPublic() (json.RawMessage, bool) {
 		out = append(append(out, f[1]...), '"')
 	}
 	return append(out, '}'), true
+}
+
+// plainTarget is Target of a plain item that speaks of an event.
+func (n Notification) plainTarget(api *url.URL) (Target, bool) {
+	if !n.plain || (n.ResourceType != TypeEvent && n.ResourceType != TypePerimeterEvent) || !isDigits(n.ResourceID) ||
+		!isHashID(n.AckToken) || len(n.Action) > maxField || len(n.AccountID) > maxField {
+		return Target{}, false
+	}
+	rest := n.Resource
+	for _, part := range [...]string{
+		api.Scheme, "://", api.Host, strings.TrimSuffix(api.EscapedPath(), "/"), "/api/3/events/", n.ResourceID, "?ack_token=", n.AckToken,
+	} {
+		var ok bool
+		if rest, ok = strings.CutPrefix(rest, part); !ok {
+			return Target{}, false
+		}
+	}
+	return Target{Path: "/api/3/events/" + n.ResourceID, AckToken: n.AckToken}, rest == ""
 }

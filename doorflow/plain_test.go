@@ -2,6 +2,7 @@ package doorflow
 
 import (
 	"bytes"
+	"net/url"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -19,6 +20,7 @@ func FuzzPlainIsLikeGeneral(f *testing.F) {
 	} {
 		f.Add([]byte(body))
 	}
+	api := &url.URL{Scheme: "https", Host: "api.doorflow.com"}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		quick, ok := parsePlain(body)
 		if !ok {
@@ -34,6 +36,10 @@ func FuzzPlainIsLikeGeneral(f *testing.F) {
 		for i := range quick {
 			if data, ok := quick[i].plainPublic(); ok && !bytes.Equal(data, general[i].Public()) {
 				t.Fatalf("shown as %s, want %s", data, general[i].Public())
+			}
+			want, flag := general[i].Target(api)
+			if target, ok := quick[i].plainTarget(api); ok && (target != want || flag != "") {
+				t.Fatalf("points at %+v, want %+v %s", target, want, flag)
 			}
 		}
 	})

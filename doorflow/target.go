@@ -31,6 +31,9 @@ const maxField = 128
 // configured API and the very resource the item speaks of, and is then rebuilt from the configuration,
 // so that no bearer token can be sent anywhere else.
 func (n Notification) Target(api *url.URL) (Target, Flag) {
+	if t, ok := n.plainTarget(api); ok {
+		return t, ""
+	}
 	for _, s := range []string{n.Action, n.ResourceType, n.ResourceID, n.AccountID} {
 		if s == "" || len(s) > maxField {
 			return Target{}, FlagIncomplete

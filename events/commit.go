@@ -282,8 +282,7 @@ func (l *Log) write(ctx context.Context, tx *Tx, rows []Row) error {
 // advance moves the writer's head, which also checks and locks the writer's lease: whoever takes the log
 // over fences this row first, so a process that was thought dead cannot write behind its back.
 func (l *Log) advance(ctx context.Context, tx *Tx, head int64) error {
-	n, err := tx.Exec(ctx, `UPDATE writers SET head = ?, commits = commits + 1, expires_at = `+l.db.Millis()+` + ?
-		WHERE id = ? AND holder = ? AND fenced = 0`, head, writerLease.Milliseconds(), l.writer, l.holder)
+	n, err := l.move.Exec(ctx, tx.Tx, head, writerLease.Milliseconds(), l.writer, l.holder)
 	if err == nil && n == 0 {
 		l.headKnown = false
 		return errFenced

@@ -72,8 +72,12 @@ func (h *History) List(ctx context.Context, q Query) ([]Stored, string, error) {
 		lowest = firstID(q.Since.Add(-idSlack))
 	}
 	p := page{query: q, limit: min(q.Limit, MaxPage), items: []Stored{}}
+	step := scanStep
+	if q.Filter.empty() {
+		step = p.limit + 1 // all of them match
+	}
 	for range maxLooked / scanStep {
-		floor, last, err := h.floor(ctx, below, lowest)
+		floor, last, err := h.floor(ctx, below, lowest, step)
 		if err == nil {
 			err = h.scan(ctx, &p, floor, below)
 		}
@@ -111,11 +115,11 @@ func (p *page) add(r Row) {
 	p.items, p.bytes = append(p.items, r.stored()), p.bytes+len(r.Body)
 }
 
-// floor returns the id where a step below the given one ends, and whether it is the last step.
-func (h *History) floor(ctx context.Context, below, lowest string) (string, bool, error) {
+// floor returns the id where a step of so many rows below the given one ends, and whether it is the last step.
+func (h *History) floor(ctx context.Context, below, lowest string, step int) (string, bool, error) {
 	var floor string
 	err := h.db.Get(ctx, &floor, `SELECT id FROM messages WHERE id < ? AND id >= ? ORDER BY id DESC LIMIT 1 OFFSET ?`,
-		below, lowest, scanStep-1)
+		below, lowest, step-1)
 	if errors.Is(err, sql.ErrNoRows) {
 		return lowest, true, nil
 	}

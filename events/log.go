@@ -55,6 +55,7 @@ type Log struct {
 	maxSize int64
 	metrics *logMetrics
 	insert  *sqldb.Inserter
+	move    *sqldb.Stmt // of the head; see advance
 	feeds   []*Feed
 	news    notice
 	closed  chan struct{}
@@ -86,6 +87,10 @@ func OpenLog(ctx context.Context, c LogConfig) (*Log, error) {
 	var err error
 	if l.insert, err = c.DB.NewInserter(ctx, "messages",
 		[]string{"writer", "seq", "id", "account", "subject", "at", "body"}, ""); err != nil {
+		return nil, err
+	}
+	if l.move, err = c.DB.Prepare(ctx, `UPDATE writers SET head = ?, commits = commits + 1, expires_at = `+c.DB.Millis()+` + ?
+		WHERE id = ? AND holder = ? AND fenced = 0`); err != nil {
 		return nil, err
 	}
 	return l, l.register(ctx)

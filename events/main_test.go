@@ -35,7 +35,10 @@ type gateway struct {
 
 func openLog(t *testing.T, db *sqldb.DB, c events.LogConfig) *events.Log {
 	t.Helper()
-	c.DB, c.Registerer, c.Log = db, prometheus.NewRegistry(), quiet
+	if c.Registerer == nil {
+		c.Registerer = prometheus.NewRegistry()
+	}
+	c.DB, c.Log = db, quiet
 	l, err := events.OpenLog(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)

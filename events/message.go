@@ -89,16 +89,59 @@ func (m Message) Encode() (Encoded, error) {
 	}
 	var buf bytes.Buffer
 	buf.Grow(len(m.Data) + 512)
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(m); err != nil {
+	m.writeAttributes(&buf)
+	if err := json.Compact(&buf, m.Data); err != nil {
 		// The error could quote the data.
 		return Encoded{}, fmt.Errorf("encoding message %s: data is not JSON", m.ID)
 	}
+	buf.WriteByte('}')
 	return Encoded{
 		ID: m.ID, Account: m.Account, Subject: m.topic.Subject(),
-		Body: bytes.TrimSuffix(buf.Bytes(), []byte("\n")),
+		Body: buf.Bytes(),
 	}, nil
+}
+
+// writeAttributes writes all but the data, as encoding/json would; by hand, because every webhook passes here.
+func (m *Message) writeAttributes(buf *bytes.Buffer) {
+	between := byte('{')
+	for _, a := range [...]struct{ name, value string }{
+		{"specversion", m.SpecVersion},
+		{"id", m.ID},
+		{"source", m.Source},
+		{"type", m.Type},
+		{"subject", m.Subject},
+		{"time", m.Time.Format(time.RFC3339Nano)},
+		{"datacontenttype", m.DataContentType},
+		{"account", m.Account},
+		{"origin", m.Origin},
+		{"flag", m.Flag},
+		{"replayof", m.ReplayOf},
+	} {
+		if a.value == "" {
+			continue
+		}
+		buf.WriteByte(between)
+		buf.WriteByte('"')
+		buf.WriteString(a.name)
+		buf.WriteString(`":`)
+		writeString(buf, a.value)
+		between = ','
+	}
+	buf.WriteString(`,"data":`)
+}
+
+// writeString writes a JSON string.
+func writeString(buf *bytes.Buffer, s string) {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			quoted, _ := json.Marshal(s) // a string can always be marshalled
+			buf.Write(quoted)
+			return
+		}
+	}
+	buf.WriteByte('"')
+	buf.WriteString(s)
+	buf.WriteByte('"')
 }
 
 // ErrNotReplayable says that a stored message cannot be said again.

@@ -37,6 +37,8 @@ func (c *Connect) Callback(e echo.Context) error {
 	// State and code work once, so what they start is finished although the browser may leave.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.Request().Context()), callbackFor)
 	defer cancel()
+	// It may take longer than the server gives answers in general. What cannot set this has no such limit.
+	_ = http.NewResponseController(e.Response()).SetWriteDeadline(time.Now().Add(callbackFor + 5*time.Second))
 	query := e.Request().URL.Query()
 	link, verifier, err := c.takeState(ctx, vault.NewSecret(query.Get("state")), c.browser(e))
 	if err != nil {

@@ -125,6 +125,10 @@ func TestTokenInfo(t *testing.T) {
 		{"no account", `{"scope":["a"]}`, "", ""},
 		{"null account", `{"account_id":null}`, "", ""},
 		{"an object for an account", `{"account_id":{}}`, "", ""},
+		{"control characters in it", `{"account_id":"hX\u001b[2J9"}`, "", ""},
+		{"a space in it", `{"account_id":"hX9 aQ2"}`, "", ""},
+		{"reordering characters in it", `{"account_id":"hX\u202e9"}`, "", ""},
+		{"too long", `{"account_id":"` + strings.Repeat("x", 65) + `"}`, "", ""},
 		{"not JSON", `<html>`, "", ""},
 	}
 	for _, test := range tests {

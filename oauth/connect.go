@@ -144,9 +144,10 @@ func (c *Connect) Start(e echo.Context) error {
 }
 
 // formTargets are the origins that the form's answer may lead to: DoorFlow's, ours when DoorFlow needs to
-// ask nothing, and from there the app's. Browsers apply form-action to every hop.
+// ask nothing, and from there the app's. Browsers apply form-action to every hop, and where DoorFlow sends
+// people to sign in (a customer's own identity provider, perhaps) is not known here: so any over https.
 func (c *Connect) formTargets(r linkRow) string {
-	targets := "'self'"
+	targets := "'self' https:"
 	for _, raw := range []string{c.client.config.Endpoint.AuthURL, c.client.api, r.ReturnURL} {
 		if u, err := url.Parse(raw); err == nil && u.Host != "" {
 			targets += " " + origin(u)

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -38,7 +39,7 @@ func TestConnectingInTheBrowser(t *testing.T) {
 			}
 		}
 		csp := p.header.Get("Content-Security-Policy")
-		if !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "form-action 'self' "+g.doorflow.URL) ||
+		if !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "form-action 'self' https: "+g.doorflow.URL) ||
 			!strings.Contains(csp, "frame-ancestors 'none'") || p.header.Get("Referrer-Policy") != "no-referrer" || p.header.Get("Cache-Control") != "no-store" {
 			t.Error(p.header)
 		}
@@ -75,6 +76,46 @@ func TestCookie(t *testing.T) {
 			t.Errorf("%q lacks %q", cookie, part)
 		}
 	}
+}
+
+// deadlines notes how long an answer may take.
+type deadlines struct {
+	http.ResponseWriter
+	write time.Time
+}
+
+func (d *deadlines) SetWriteDeadline(t time.Time) error { d.write = t; return nil }
+
+// The callback may wait for DoorFlow and the database for longer than the server's usual 30 seconds.
+func TestTheCallbackMayTakeItsTime(t *testing.T) {
+	g := newGateway(t, sqldbtest.SQLite(t))
+	w := &deadlines{ResponseWriter: httptest.NewRecorder()}
+	began := time.Now()
+	g.Config.Handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/oauth/callback?state=x", nil))
+	if given := w.write.Sub(began); given < 45*time.Second || given > time.Minute {
+		t.Errorf("%s", given)
+	}
+}
+
+// Anybody can send made-up states. They must not cost a commit each.
+func TestAnUnknownStateIsNotWritten(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		g := newGateway(t, db)
+		commits := func() (n int) {
+			t.Helper()
+			must(t, db.Get(t.Context(), &n, `SELECT SUM(commits) FROM writers`))
+			return n
+		}
+		before := commits()
+		for name, query := range map[string]string{"none": "", "empty": "?state=&code=x", "made up": "?state=made-up&code=x"} {
+			if p := g.browser().get(g.URL + "/oauth/callback" + query); p.status != http.StatusBadRequest {
+				t.Errorf("%s: %d", name, p.status)
+			}
+		}
+		if after := commits(); after != before {
+			t.Errorf("%d commits", after-before)
+		}
+	})
 }
 
 func TestDenialCanBeReconsidered(t *testing.T) {

@@ -75,7 +75,7 @@ func (r *LinkRequest) check(origins []string) error {
 	if utf8.RuneCountInString(r.Reference) > maxReference || !printable(r.Reference) {
 		return invalid.Field("reference", "must be at most %d printable characters", maxReference)
 	}
-	if len(r.Account) > maxAccount || !printable(r.Account) || strings.ContainsRune(r.Account, ' ') {
+	if r.Account != "" && !isAccount(r.Account) {
 		return invalid.Field("account", "must be a DoorFlow account id")
 	}
 	if r.ReturnURL == "" {
@@ -117,6 +117,11 @@ func origin(u *url.URL) string {
 		host = strings.TrimSuffix(host, ":80")
 	}
 	return scheme + "://" + host
+}
+
+// isAccount tells whether a text can be an account's hashid. It stands in pages, paths, subjects and logs.
+func isAccount(s string) bool {
+	return s != "" && len(s) <= maxAccount && printable(s) && !strings.ContainsRune(s, ' ')
 }
 
 func printable(s string) bool {

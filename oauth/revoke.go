@@ -59,7 +59,7 @@ func (c *Client) TokenInfo(ctx context.Context, access vault.Secret) (Info, erro
 		Account text   `json:"account_id"`
 		Scope   scopes `json:"scope"`
 	}
-	if json.Unmarshal(reply, &info) != nil || info.Account == "" || len(info.Account) > maxAccount {
+	if json.Unmarshal(reply, &info) != nil || !isAccount(string(info.Account)) {
 		return Info{}, &Error{Class: Rejected, Op: op, Code: "the reply names no account", Status: status}
 	}
 	return Info{Account: string(info.Account), Scopes: info.Scope}, nil

@@ -73,6 +73,14 @@ func (c *Connect) newState(ctx context.Context, link string, browser vault.Secre
 func (c *Connect) takeState(ctx context.Context, state, browser vault.Secret) (link string, verifier vault.Secret, err error) {
 	var r stateRow
 	hash := digest(state)
+	// Anybody may ask, with any state. Only a state that is there is worth a commit.
+	var known int
+	if err := c.db.Get(ctx, &known, `SELECT COUNT(*) FROM oauth_states WHERE state_hash = ?`, hash); err != nil {
+		return "", verifier, fmt.Errorf("reading the state of a connection: %w", err)
+	}
+	if known == 0 {
+		return "", verifier, errState
+	}
 	err = c.events.Do(ctx, func(ctx context.Context, tx *events.Tx) error {
 		var found stateRow
 		err := tx.Get(ctx, &found, `DELETE FROM oauth_states WHERE state_hash = ? RETURNING link, verifier, browser_hash, expires_at`, hash)

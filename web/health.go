@@ -114,7 +114,8 @@ func brief(err error) string {
 	const most = 120
 	var b strings.Builder
 	for _, word := range strings.Fields(err.Error()) {
-		if strings.ContainsAny(word, "/@?=") {
+		// Hosts and ports have a dot or a colon within, URLs and settings more than that.
+		if strings.ContainsAny(strings.TrimRight(word, ".:,;"), "/@?=.:()[]") {
 			word = "…"
 		}
 		if b.Len()+len(word) > most {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -68,29 +69,47 @@ func TestReadiness(t *testing.T) {
 	}
 }
 
+func TestReadinessShowsNoAddresses(t *testing.T) {
+	for name, row := range map[string]struct{ err, want string }{
+		"address and port": {"dial tcp 10.20.30.40:5432: connect: connection refused", "dial tcp … connect: connection refused"},
+		"IPv6":             {"dial tcp [2001:db8::5]:5432: i/o timeout", "dial tcp … … timeout"},
+		"host's name":      {"lookup db.internal.example: no such host", "lookup … no such host"},
+		"PostgreSQL": {"events: the database did not take the change: failed to connect to `user=gw database=gw`:\n\t10.2.3.4:5432 (db): server error: gone.",
+			"events: the database did not take the change: failed to connect to … … … … server error: gone."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, got := ready(t, newFixture(t, func(c *web.Config) { c.Checks = checks(errors.New(row.err), nil) }))
+			if got := got.Checks["database"].Error; got != row.want {
+				t.Errorf("%q, want %q", got, row.want)
+			}
+		})
+	}
+}
+
 func TestReadinessIsKeptForASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		runs := 0
+		var runs atomic.Int64
 		f := newFixture(t, func(c *web.Config) {
-			c.Checks = []web.Check{{Name: "x", Run: func(context.Context) error { runs++; return nil }}}
+			c.Checks = []web.Check{{Name: "x", Run: func(context.Context) error { runs.Add(1); return nil }}}
 		})
 		ready(t, f)
 		ready(t, f)
-		if runs != 1 {
-			t.Errorf("%d runs within a second, want 1", runs)
+		if runs.Load() != 1 {
+			t.Errorf("%d runs within a second, want 1", runs.Load())
 		}
 		time.Sleep(time.Second)
-		if ready(t, f); runs != 2 {
-			t.Errorf("%d runs after a second, want 2", runs)
+		if ready(t, f); runs.Load() != 2 {
+			t.Errorf("%d runs after a second, want 2", runs.Load())
 		}
 	})
 }
 
 func TestACheckThatHangsIsReportedAndNotPiledUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		release, runs := make(chan struct{}), 0
+		release := make(chan struct{})
+		var runs atomic.Int64
 		f := newFixture(t, func(c *web.Config) {
-			c.Checks = []web.Check{{Name: "x", Critical: true, Run: func(context.Context) error { runs++; <-release; return nil }}}
+			c.Checks = []web.Check{{Name: "x", Critical: true, Run: func(context.Context) error { runs.Add(1); <-release; return nil }}}
 		})
 		started := time.Now()
 		code, got := ready(t, f)
@@ -98,8 +117,8 @@ func TestACheckThatHangsIsReportedAndNotPiledUp(t *testing.T) {
 			t.Errorf("%d %+v after %v", code, got, took)
 		}
 		time.Sleep(time.Minute)
-		if _, got = ready(t, f); got.Checks["x"].Error != "does not answer" || runs != 1 {
-			t.Errorf("%+v after %d runs", got, runs)
+		if _, got = ready(t, f); got.Checks["x"].Error != "does not answer" || runs.Load() != 1 {
+			t.Errorf("%+v after %d runs", got, runs.Load())
 		}
 		close(release)
 	})

@@ -73,10 +73,12 @@ func endsWithServer(next echo.HandlerFunc) echo.HandlerFunc {
 		if !ok {
 			return next(c)
 		}
-		ctx, cancel := context.WithCancel(c.Request().Context())
+		r := c.Request()
+		ctx, cancel := context.WithCancel(r.Context())
 		defer cancel()
 		defer context.AfterFunc(stopping, cancel)()
-		c.SetRequest(c.Request().WithContext(ctx))
+		c.SetRequest(r.WithContext(ctx))
+		defer c.SetRequest(r) // or an error would be answered as if the client had gone
 		return next(c)
 	}
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"gatehouse/events"
+	"gatehouse/internal/invalid"
 	"gatehouse/web"
 )
 
@@ -71,6 +73,40 @@ func TestShutdownLetsRequestsFinishAndEndsStreams(t *testing.T) {
 	}
 }
 
+// What ends a stream's context with the server must not make its refusals look like a client that left.
+func TestAStreamThatIsRefusedIsAnswered(t *testing.T) {
+	for name, row := range map[string]struct {
+		err  error
+		want int
+	}{
+		"bad filter":       {invalid.Field("subject", "must be a pattern"), http.StatusBadRequest},
+		"too many streams": {events.ErrTooManyStreams, http.StatusTooManyRequests},
+		"a fault of ours":  {errSecret, http.StatusInternalServerError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr, stop := listening(t, failing(t, row.err).Public(true), nil)
+			client := &http.Client{Transport: &http.Transport{}}
+			defer client.CloseIdleConnections()
+			r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+addr+"/v1/messages/stream", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Header.Set("Authorization", "Bearer "+adminToken)
+			resp, err := client.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if got := resp.Header.Get("Content-Type"); resp.StatusCode != row.want || got != "application/problem+json" {
+				t.Errorf("%d with %q, want %d", resp.StatusCode, got, row.want)
+			}
+			if err := stop(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
 func errText(ctx context.Context) string {
 	if err := ctx.Err(); err != nil {
 		return err.Error()
@@ -107,4 +143,42 @@ func TestServeTLS(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestConnectionsAreLimited(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln := web.LimitListener(inner, 1)
+	accepted, ended := make(chan net.Conn), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- conn
+		}
+	}()
+	for range 2 {
+		client, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+	}
+	first := <-accepted
+	select {
+	case <-accepted:
+		t.Fatal("a connection too many was accepted")
+	case <-time.After(50 * time.Millisecond):
+	}
+	_ = first.Close()
+	_ = first.Close() // gives one place back, not two
+	second := <-accepted
+	_ = ln.Close() // while Accept waits for a place
+	<-ended
+	_ = second.Close()
 }

@@ -26,6 +26,7 @@ func (waiting) Error() string               { return "wait" }
 func (w waiting) RetryAfter() time.Duration { return w.Duration }
 func (waiting) Is(target error) bool        { return target == events.ErrOverloaded }
 func wrapped(err error) error               { return fmt.Errorf("doing it for %s: %w", planted, err) }
+
 func titled(status int, slug string) web.Problem {
 	return web.Problem{Type: "/problems/" + slug, Title: http.StatusText(status), Status: status}
 }

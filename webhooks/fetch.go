@@ -223,33 +223,74 @@ func (f *Fetcher) due(ctx context.Context, account string) ([]opened, error) {
 // drain fetches what an account has open, under a lease that keeps other replicas out, so that the limits
 // hold for the account and not for each replica.
 func (f *Fetcher) drain(ctx context.Context, account string) {
-	p := f.paceOf(account)
-	name, holder := "fetch/"+account, f.Log.Holder()
-	for ctx.Err() == nil && f.pausedFor(p) <= 0 {
+	t := &turn{Fetcher: f, name: "fetch/" + account, pace: f.paceOf(account)}
+	defer t.end(ctx)
+	for ctx.Err() == nil && f.pausedFor(t.pace) <= 0 {
 		rows, err := f.due(ctx, account)
 		if err != nil || len(rows) == 0 {
-			break
-		}
-		if ok, err := f.DB.Acquire(ctx, name, holder, fetchLease); err != nil || !ok {
 			return
 		}
-		if !f.fetchAll(ctx, p, rows) {
-			break
+		if t.until.IsZero() {
+			// Only now: most looks find nothing. What was due may have been another replica's until
+			// this moment, so it is read again.
+			if !t.hold(ctx) {
+				return
+			}
+			continue
+		}
+		if !f.fetchAll(ctx, t, rows) {
+			return
 		}
 	}
-	// The lease is given up even when the process is stopping, so that another may go on at once.
-	_ = f.DB.Release(context.WithoutCancel(ctx), name, holder)
+}
+
+// turn is one replica's time with an account.
+type turn struct {
+	*Fetcher
+	name  string
+	pace  *pace
+	until time.Time // when the lease has to be renewed; zero while there is none
+}
+
+// hold takes or renews the lease. It lasts longer than what is in flight at its end can take.
+func (t *turn) hold(ctx context.Context) bool {
+	if time.Now().Before(t.until) {
+		return true
+	}
+	ok, err := t.DB.Acquire(ctx, t.name, t.Log.Holder(), fetchLease)
+	if err != nil || !ok {
+		t.until = time.Time{}
+		return false
+	}
+	t.until = time.Now().Add(fetchLease - fetchTimeout - settleTimeout - 15*time.Second)
+	return true
+}
+
+// end gives the lease up, even when the process is stopping. But for as long as DoorFlow asked to be left
+// alone, and until this replica could send a full burst again, no other may begin with one.
+func (t *turn) end(ctx context.Context) {
+	if t.until.IsZero() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
+	defer cancel()
+	missing := inFlight - t.pace.limiter.Tokens()
+	rest := max(t.pausedFor(t.pace), time.Duration(missing/perSecond*float64(time.Second)))
+	if rest <= 0 {
+		_ = t.DB.Release(ctx, t.name, t.Log.Holder())
+		return
+	}
+	_, _ = t.DB.Acquire(ctx, t.name, t.Log.Holder(), rest)
 }
 
 // fetchAll fetches the rows, a few at a time. It returns false when there is no use in going on.
-func (f *Fetcher) fetchAll(ctx context.Context, p *pace, rows []opened) bool {
+func (f *Fetcher) fetchAll(ctx context.Context, t *turn, rows []opened) bool {
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	slots := make(chan struct{}, inFlight)
-	usable := make(chan struct{}) // closed when the connection turns out not to be
-	var once sync.Once
+	var useless atomic.Bool
 	for _, row := range rows {
-		if p.limiter.Wait(ctx) != nil {
+		if t.pace.limiter.Wait(ctx) != nil {
 			return false
 		}
 		select {
@@ -257,26 +298,23 @@ func (f *Fetcher) fetchAll(ctx context.Context, p *pace, rows []opened) bool {
 		case <-ctx.Done():
 			return false
 		}
-		select {
-		case <-usable:
-			return false
-		default:
-		}
-		if f.pausedFor(p) > 0 {
+		if useless.Load() || f.pausedFor(t.pace) > 0 || !t.hold(ctx) {
 			return false
 		}
 		workers.Go(func() {
 			defer func() { <-slots }()
-			if !f.one(ctx, p, row) {
-				once.Do(func() { close(usable) })
+			if !f.one(ctx, t.pace, row) {
+				useless.Store(true)
 			}
 		})
 	}
-	return true
+	workers.Wait()
+	return !useless.Load()
 }
 
 // one fetches a notification's resource and settles it. What has been asked of DoorFlow is brought to its
-// end even if ctx ends meanwhile. It returns false when the account's connection is of no use.
+// end even if ctx ends meanwhile. It returns false when there is no use in fetching more at once: the
+// account's connection needs a person, or what was fetched could not be stored.
 func (f *Fetcher) one(ctx context.Context, p *pace, row opened) bool {
 	ctx = context.WithoutCancel(ctx)
 	started := time.Now()
@@ -295,7 +333,7 @@ func (f *Fetcher) one(ctx context.Context, p *pace, row opened) bool {
 	if err != nil {
 		f.Logger.Warn("a fetched notification was not settled; it is fetched again", "account", events.Token(row.Account),
 			"resource", resourceName(row.ResourceType, row.ResourceID), "outcome", outcome, "error", err)
-		return true
+		return false
 	}
 	f.Logger.Debug("fetched", "account", events.Token(row.Account), "resource", resourceName(row.ResourceType, row.ResourceID), "outcome", outcome)
 	return true

@@ -191,15 +191,34 @@ func markDoubles(ctx context.Context, tx *events.Tx, items []*item) error {
 }
 
 // countDoubles notes that items came again. One that had been fetched is fetched once more: DoorFlow
-// sends it again because it does not count it as acknowledged.
+// sends it again because it does not count it as acknowledged. Items come sorted by their keys; however
+// often one key is among them, it takes one statement at most.
 func countDoubles(ctx context.Context, tx *events.Tx, items []*item) error {
-	const again = `UPDATE notifications SET deliveries = deliveries + 1, due_at = ?, attempts = 0,
-		state = CASE WHEN state IN ('done', 'gone') THEN 'open' ELSE state END WHERE key = ?`
-	for _, it := range items {
-		if !it.double {
-			continue
+	const again = `UPDATE notifications SET deliveries = deliveries + ?, due_at = ?, attempts = 0,
+		state = CASE WHEN state IN ('done', 'gone') THEN 'open' ELSE state END WHERE key IN (?)`
+	var once [][]byte
+	var latest int64
+	for len(items) > 0 {
+		key, times := items[0].key, 0
+		for ; len(items) > 0 && bytes.Equal(items[0].key, key); items = items[1:] {
+			if items[0].double {
+				times, latest = times+1, max(latest, items[0].at)
+			}
 		}
-		if _, err := tx.Exec(ctx, again, it.at, it.key); err != nil {
+		if times == 1 {
+			once = append(once, key)
+		} else if times > 1 {
+			if _, err := tx.Exec(ctx, again, times, latest, key); err != nil {
+				return err
+			}
+		}
+	}
+	for keys := range slices.Chunk(once, 256) {
+		query, args, err := sqlx.In(again, 1, latest, keys)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, query, args...); err != nil {
 			return err
 		}
 	}

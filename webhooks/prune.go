@@ -22,9 +22,7 @@ func (f *Fetcher) Pruners(retention time.Duration) []events.Pruner {
 	return []events.Pruner{
 		func(ctx context.Context, tx *events.Tx) (int64, error) {
 			const query = `DELETE FROM notifications WHERE key IN (SELECT key FROM notifications
-				WHERE received_at < ? AND (state NOT IN ('open', 'parked') OR NOT EXISTS (
-					SELECT 1 FROM connections c WHERE c.account = notifications.account AND c.status IN ('active', 'reauthorize')))
-				LIMIT ?)`
+				WHERE received_at < ? AND state IN ('done', 'gone', 'flagged') ORDER BY received_at LIMIT ?)`
 			return tx.Exec(ctx, query, time.Now().Add(-keep).UnixMilli(), events.PruneStep)
 		},
 		func(ctx context.Context, tx *events.Tx) (int64, error) {
@@ -33,19 +31,52 @@ func (f *Fetcher) Pruners(retention time.Duration) []events.Pruner {
 			cutoff := time.Now().Add(-keep).UnixMilli()
 			return tx.Exec(ctx, query, cutoff, cutoff, events.PruneStep)
 		},
-		f.pruneUnconnected,
+		func(ctx context.Context, tx *events.Tx) (int64, error) {
+			return pruneUnconnected(ctx, tx, time.Now().Add(-keep).UnixMilli())
+		},
 	}
 }
 
-func (f *Fetcher) pruneUnconnected(ctx context.Context, tx *events.Tx) (int64, error) {
-	var accounts []string
-	const crowded = `SELECT n.account FROM notifications n WHERE n.state = 'open' AND NOT EXISTS (
-			SELECT 1 FROM connections c WHERE c.account = n.account AND c.status IN ('active', 'reauthorize'))
-		GROUP BY n.account HAVING COUNT(*) > ? LIMIT 1`
-	if err := tx.Select(ctx, &accounts, crowded, keepUnconnected); err != nil || len(accounts) == 0 {
+// unconnected lists the accounts that nobody has connected and that have notifications in a state. It goes
+// from account to account in the index, and so reads few rows however many there are of each.
+func unconnected(state string) string {
+	return `WITH RECURSIVE accounts (account) AS (
+			SELECT MIN(account) FROM notifications WHERE state = '` + state + `'
+		UNION ALL
+			SELECT (SELECT MIN(n.account) FROM notifications n WHERE n.state = '` + state + `' AND n.account > a.account)
+			FROM accounts a WHERE a.account IS NOT NULL)
+		SELECT a.account FROM accounts a WHERE a.account IS NOT NULL AND NOT EXISTS (
+			SELECT 1 FROM connections c WHERE c.account = a.account AND c.status IN ('active', 'reauthorize'))`
+}
+
+func pruneUnconnected(ctx context.Context, tx *events.Tx, cutoff int64) (int64, error) {
+	var parked, open []string
+	if err := tx.Select(ctx, &parked, unconnected(stateParked)); err != nil {
 		return 0, err
 	}
+	const old = `DELETE FROM notifications WHERE key IN (
+		SELECT key FROM notifications WHERE account = ? AND state = 'parked' AND received_at < ? LIMIT ?)`
+	for _, account := range parked {
+		if n, err := tx.Exec(ctx, old, account, cutoff, events.PruneStep); n > 0 || err != nil {
+			return n, err
+		}
+	}
+	if err := tx.Select(ctx, &open, unconnected(stateOpen)); err != nil {
+		return 0, err
+	}
+	// Those beyond the number that is kept, the oldest first, and those that are too old.
+	const last = `SELECT COALESCE(MAX(due_at), 0) FROM (SELECT due_at FROM notifications
+		WHERE account = ? AND state = 'open' ORDER BY due_at DESC LIMIT 1 OFFSET ?) AS kept`
 	const oldest = `DELETE FROM notifications WHERE key IN (
-		SELECT key FROM notifications WHERE account = ? AND state = 'open' ORDER BY due_at LIMIT ?)`
-	return tx.Exec(ctx, oldest, accounts[0], events.PruneStep)
+		SELECT key FROM notifications WHERE account = ? AND state = 'open' AND due_at <= ? ORDER BY due_at LIMIT ?)`
+	for _, account := range open {
+		var crowded int64
+		if err := tx.Get(ctx, &crowded, last, account, keepUnconnected); err != nil {
+			return 0, err
+		}
+		if n, err := tx.Exec(ctx, oldest, account, max(crowded, cutoff), events.PruneStep); n > 0 || err != nil {
+			return n, err
+		}
+	}
+	return 0, nil
 }

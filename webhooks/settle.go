@@ -29,9 +29,12 @@ func (f *Fetcher) later(ctx context.Context, row opened, state string, why error
 	})
 }
 
+// longestWait bounds what DoorFlow may ask for.
+const longestWait = time.Hour
+
 // again tries once more after a while: DoorFlow was not there, or not well.
 func (f *Fetcher) again(ctx context.Context, row opened, why error, wait time.Duration) error {
-	return f.later(ctx, row, stateOpen, why, max(wait, backoff(row.Attempts)))
+	return f.later(ctx, row, stateOpen, why, max(min(wait, longestWait), backoff(row.Attempts)))
 }
 
 // odd tries a few times what makes no sense, then parks it.
@@ -61,9 +64,11 @@ func (f *Fetcher) park(ctx context.Context, row opened, why error) error {
 
 // slowDown leaves DoorFlow alone for as long as it asks.
 func (f *Fetcher) slowDown(ctx context.Context, p *pace, row opened, refused *doorflow.Error) error {
-	wait := min(max(refused.RetryAfter, time.Second), time.Hour)
+	wait := min(max(refused.RetryAfter, time.Second), longestWait)
 	f.mu.Lock()
-	p.until = time.Now().Add(wait)
+	if until := time.Now().Add(wait); until.After(p.until) {
+		p.until = until
+	}
 	f.mu.Unlock()
 	return f.later(ctx, row, stateOpen, refused, wait)
 }
@@ -125,6 +130,8 @@ func (f *Fetcher) sayEvent(ctx context.Context, row opened, resource doorflow.Re
 	})
 }
 
+var errOvertaken = errors.New("another replica noted a state of the credential meanwhile")
+
 // sayCredential says a credential's state if it differs from the last that was said. Notifications may
 // come in any order and several may lead to the same state, so only the states are compared.
 func (f *Fetcher) sayCredential(ctx context.Context, row opened, resource doorflow.Resource) error {
@@ -140,8 +147,9 @@ func (f *Fetcher) sayCredential(ctx context.Context, row opened, resource doorfl
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
+		// A destroyed credential that DoorFlow still shows is no new state when an update comes late.
 		known := err == nil && last.Destroyed == 0
-		if (destroyed && last.Destroyed != 0) || (!destroyed && known && bytes.Equal(last.Digest, digest)) {
+		if (destroyed && last.Destroyed != 0) || (!destroyed && bytes.Equal(last.Digest, digest)) {
 			return row.close(ctx, tx, stateDone)
 		}
 		action := row.Action
@@ -154,13 +162,17 @@ func (f *Fetcher) sayCredential(ctx context.Context, row opened, resource doorfl
 		}
 		const upsert = `INSERT INTO credentials (account, credential_id, version, digest, destroyed, at) VALUES (?, ?, ?, ?, ?, ?)
 			ON CONFLICT (account, credential_id) DO UPDATE SET version = excluded.version, digest = excluded.digest,
-			destroyed = excluded.destroyed, at = excluded.at`
+			destroyed = excluded.destroyed, at = excluded.at WHERE credentials.version = excluded.version - 1`
 		gone := 0
 		if destroyed {
 			gone = 1
 		}
-		if _, err := tx.Exec(ctx, upsert, row.Account, row.ResourceID, last.Version+1, digest, gone, time.Now().UnixMilli()); err != nil {
+		n, err := tx.Exec(ctx, upsert, row.Account, row.ResourceID, last.Version+1, digest, gone, time.Now().UnixMilli())
+		if err != nil {
 			return fmt.Errorf("noting the credential's state: %w", err)
+		}
+		if n == 0 {
+			return errOvertaken
 		}
 		tx.Append(message)
 		return row.close(ctx, tx, stateDone)

@@ -155,7 +155,7 @@ func (a *App) openAdminToken(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("keeping the admin token: %w", err)
 	}
-	if a.admin = vault.NewSecret(strings.TrimSpace(string(data))); len(a.admin.Reveal()) < 16 {
+	if a.admin = vault.NewSecret(strings.TrimSpace(string(data))); len(a.admin.Reveal()) < minAdminToken {
 		return fmt.Errorf("%s: the token is too short; remove the file to have one made", path)
 	}
 	return nil

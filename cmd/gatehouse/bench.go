@@ -24,12 +24,12 @@ type benchCommands struct {
 }
 
 type benchIngest struct {
-	Connections int           `default:"64" help:"Connections that send at once."`
-	Duration    time.Duration `default:"5s" help:"How long each measurement takes."`
-	Rounds      int           `default:"3" help:"Measurements of each kind; the median counts."`
-	Dir         string        `placeholder:"DIR" help:"Where the databases are made. Default: the system's temporary directory."`
-	Profile     string        `placeholder:"FILE" help:"Write a CPU profile of the durable measurement."`
-	JSON        bool          `help:"Print JSON."`
+	Connections int           `env:"-" default:"64" help:"Connections that send at once."`
+	Duration    time.Duration `env:"-" default:"5s" help:"How long each measurement takes."`
+	Rounds      int           `env:"-" default:"3" help:"Measurements of each kind; the median counts."`
+	Dir         string        `env:"-" placeholder:"DIR" help:"Where the databases are made. Default: the system's temporary directory."`
+	Profile     string        `env:"-" placeholder:"FILE" help:"Write a CPU profile of the durable measurement."`
+	JSON        bool          `env:"-" help:"Print JSON."`
 }
 
 // benchSecret signs the benchmark's webhooks; nothing else knows it.

@@ -80,7 +80,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 	}
 	if err := parsed.Run(); err != nil {
 		if wrong, ok := errors.AsType[usageError](err); ok {
-			fmt.Fprintln(stderr, "gatehouse:", wrong)
+			fmt.Fprintln(stderr, "gatehouse:", oneLine(wrong))
 			return exitUsage
 		}
 		if !errors.Is(err, errReported) {
@@ -102,8 +102,8 @@ type usageError string
 
 func (e usageError) Error() string { return string(e) }
 
-// oneLine keeps an error on one line, whatever it was made of.
-func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+// oneLine keeps an error on one line, whatever it was made of, and from driving the terminal.
+func oneLine(err error) string { return printable(strings.Join(strings.Fields(err.Error()), " ")) }
 
 // secretFiles reads the value of a secret flag from the file that its variable's NAME_FILE names.
 type secretFiles struct{}
@@ -123,7 +123,11 @@ func (secretFiles) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any,
 	if err != nil {
 		return nil, fmt.Errorf("%s_FILE: %w", name, err)
 	}
-	return strings.TrimRight(string(data), "\r\n"), nil
+	value := strings.TrimRight(string(data), "\r\n")
+	if value == "" { // it would count as not set, and something else would be taken in its place
+		return nil, fmt.Errorf("%s_FILE: %s is empty", name, path)
+	}
+	return value, nil
 }
 
 // secretVariable is the variable of a flag that holds a secret, "" for others.

@@ -69,6 +69,10 @@ func (c *client) do(ctx context.Context, method, path string, query url.Values, 
 	return nil
 }
 
+// gateway is the client for all requests. It follows no redirects: the gateway has none, and one that came
+// from elsewhere could lead the key away.
+var gateway = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+
 // send returns the answer to a request that succeeded.
 func (c *client) send(ctx context.Context, method, path string, query url.Values, body io.Reader, header http.Header) (*http.Response, error) {
 	u := c.URL.JoinPath(path)
@@ -88,12 +92,12 @@ func (c *client) send(ctx context.Context, method, path string, query url.Values
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := gateway.Do(req)
 	if err != nil {
 		if u, ok := errors.AsType[*url.Error](err); ok {
 			err = u.Err
 		}
-		return nil, fmt.Errorf("reaching the gateway at %s: %w", c.URL, err)
+		return nil, fmt.Errorf("reaching the gateway at %s: %w", c.URL.Redacted(), err)
 	}
 	if resp.StatusCode < 300 {
 		return resp, nil
@@ -107,11 +111,11 @@ func (c *client) send(ctx context.Context, method, path string, query url.Values
 
 // token is the key given, or on the gateway's own machine the first admin token.
 func (c *client) token() (vault.Secret, error) {
+	if c.URL.Scheme != "https" && !isLoopback(c.URL.Hostname()) {
+		return vault.Secret{}, usageError("GATEHOUSE_URL: want https; a key is not sent in clear over a network")
+	}
 	if !c.Token.IsZero() {
 		return c.Token, nil
-	}
-	if c.URL.Scheme == "http" && !isLoopback(c.URL.Hostname()) {
-		return vault.Secret{}, errors.New("GATEHOUSE_URL: want https; a key is not sent in clear over a network")
 	}
 	data, err := os.ReadFile(filepath.Join("data", "admin-token"))
 	if err != nil || !isLoopback(c.URL.Hostname()) {

@@ -83,6 +83,21 @@ func (c *Config) Validate() error {
 	if c.Retention < time.Hour {
 		return fault("RETENTION", "want at least 1h")
 	}
+	return c.checkAdminToken()
+}
+
+// minAdminToken is as short as a random token may be.
+const minAdminToken = 16
+
+// checkAdminToken refuses what could be guessed, or could not be sent in a header as it is.
+func (c *Config) checkAdminToken() error {
+	token := c.AdminToken.Reveal()
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return fault("ADMIN_TOKEN", "want printable ASCII without spaces")
+	}
+	if !c.AdminToken.IsZero() && len(token) < minAdminToken {
+		return fault("ADMIN_TOKEN", "want at least %d characters", minAdminToken)
+	}
 	return nil
 }
 
@@ -94,11 +109,11 @@ func (c *Config) checkURLs() error {
 		{"PUBLIC_URL", c.PublicURL}, {"DOORFLOW_API_URL", c.DoorflowAPIURL}, {"DOORFLOW_AUTHORIZE_URL", c.DoorflowAuthorizeURL},
 	} {
 		switch {
-		case u.url.Host == "" || (u.url.Scheme != "https" && u.url.Scheme != "http"):
+		case u.url.Hostname() == "" || (u.url.Scheme != "https" && u.url.Scheme != "http"):
 			return fault(u.name, "want an https URL")
 		case u.url.Scheme == "http" && !isLoopback(u.url.Hostname()):
 			return fault(u.name, "want https; http is for loopback addresses only")
-		case u.url.User != nil || u.url.RawQuery != "" || u.url.Fragment != "":
+		case u.url.User != nil || u.url.RawQuery != "" || u.url.ForceQuery || u.url.Fragment != "":
 			return fault(u.name, "want no user, query or fragment")
 		}
 	}

@@ -12,10 +12,10 @@ import (
 
 type connectCommand struct {
 	client
-	Reference string `help:"What the customer sees: who asks." placeholder:"TEXT"`
-	Account   string `help:"The account that must connect, where it is known." placeholder:"ID"`
-	ReturnURL string `help:"Where the customer's browser goes afterwards; the app there completes the link." placeholder:"URL"`
-	JSON      bool   `help:"Print JSON."`
+	Reference string `env:"-" help:"What the customer sees: who asks." placeholder:"TEXT"`
+	Account   string `env:"-" help:"The account that must connect, where it is known." placeholder:"ID"`
+	ReturnURL string `env:"-" help:"Where the customer's browser goes afterwards; the app there completes the link." placeholder:"URL"`
+	JSON      bool   `env:"-" help:"Print JSON."`
 }
 
 type connectLink struct {
@@ -39,7 +39,7 @@ func (c *connectCommand) Run(ctx context.Context, t *terminal) error {
 	if c.JSON {
 		return writeJSON(t.out, link)
 	}
-	_, err := fmt.Fprintf(t.out, "Open this link in the browser of somebody who may administer the DoorFlow account:\n\n  %s\n\nIt works until %s, or until it has been used.\n", link.URL, local(link.ExpiresAt))
+	_, err := fmt.Fprintf(t.out, "Open this link in the browser of somebody who may administer the DoorFlow account:\n\n  %s\n\nIt works until %s, or until it has been used.\n", printable(link.URL), local(link.ExpiresAt))
 	return err
 }
 
@@ -64,8 +64,8 @@ type connection struct {
 
 type connectionList struct {
 	client
-	Limit int  `default:"1000" help:"At most so many."`
-	JSON  bool `help:"Print JSON."`
+	Limit int  `env:"-" default:"1000" help:"At most so many."`
+	JSON  bool `env:"-" help:"Print JSON."`
 }
 
 func (c *connectionList) Run(ctx context.Context, t *terminal) error {
@@ -83,7 +83,8 @@ func (c *connectionList) Run(ctx context.Context, t *terminal) error {
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ACCOUNT\tSTATUS\tLAST WEBHOOK\tREFRESHED\tMISSING SCOPES")
 	for _, i := range items {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", i.Account, i.Status, local(i.LastWebhookAt), local(i.RefreshedAt), orDash(strings.Join(i.MissingScopes, " ")))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", printable(i.Account), printable(i.Status), local(i.LastWebhookAt), local(i.RefreshedAt),
+			printable(orDash(strings.Join(i.MissingScopes, " "))))
 	}
 	return w.Flush()
 }
@@ -91,7 +92,7 @@ func (c *connectionList) Run(ctx context.Context, t *terminal) error {
 type connectionShow struct {
 	client
 	Account string `arg:"" help:"The account's id."`
-	JSON    bool   `help:"Print JSON."`
+	JSON    bool   `env:"-" help:"Print JSON."`
 }
 
 func (c *connectionShow) Run(ctx context.Context, t *terminal) error {
@@ -115,7 +116,7 @@ func (c *connectionShow) Run(ctx context.Context, t *terminal) error {
 		{"access token expires", local(i.AccessExpiresAt)},
 		{"last webhook", local(i.LastWebhookAt)},
 	} {
-		fmt.Fprintf(w, "%s\t%s\n", line[0], line[1])
+		fmt.Fprintf(w, "%s\t%s\n", line[0], printable(line[1]))
 	}
 	return w.Flush()
 }
@@ -123,7 +124,7 @@ func (c *connectionShow) Run(ctx context.Context, t *terminal) error {
 type connectionDisconnect struct {
 	client
 	Account string `arg:"" help:"The account's id."`
-	JSON    bool   `help:"Print JSON."`
+	JSON    bool   `env:"-" help:"Print JSON."`
 }
 
 func (c *connectionDisconnect) Run(ctx context.Context, t *terminal) error {
@@ -142,7 +143,7 @@ func (c *connectionDisconnect) Run(ctx context.Context, t *terminal) error {
 	if !answer.Revoked {
 		told = "DoorFlow could not be asked to revoke its tokens yet; the gateway keeps trying"
 	}
-	_, err := fmt.Fprintf(t.out, "%s is disconnected; %s.\n", answer.Account, told)
+	_, err := fmt.Fprintf(t.out, "%s is disconnected; %s.\n", printable(answer.Account), told)
 	return err
 }
 

@@ -18,7 +18,7 @@ import (
 )
 
 type demoCommand struct {
-	Once bool `help:"Play twenty events, check every one on NATS, and exit 0 or 1."`
+	Once bool `env:"-" help:"Play twenty events, check every one on NATS, and exit 0 or 1."`
 }
 
 const (

@@ -26,7 +26,7 @@ import (
 
 type doctorCommand struct {
 	Config
-	JSON bool `help:"Print JSON."`
+	JSON bool `env:"-" help:"Print JSON."`
 }
 
 // finding is the outcome of one check. Status is ok, off, warn or fail.
@@ -67,18 +67,21 @@ func (c *doctorCommand) Run(ctx context.Context, k *kong.Context, t *terminal) e
 }
 
 // effective lists the settings as they are after flags, variables, files and defaults. A secret prints as
-// REDACTED because its type does.
+// REDACTED because its type does; a password in a URL is cut out.
 func effective(k *kong.Context) []setting {
 	var settings []setting
 	for _, flag := range k.Selected().Flags {
-		if len(flag.Envs) == 0 || flag.Name == "json" {
+		if len(flag.Envs) == 0 {
 			continue
 		}
 		value := ""
 		if v := flag.Target; v.Kind() != reflect.Pointer || !v.IsNil() {
 			value = fmt.Sprint(v.Interface())
+			if v.Kind() == reflect.Slice {
+				value = strings.Trim(value, "[]")
+			}
 		}
-		settings = append(settings, setting{flag.Envs[0], value})
+		settings = append(settings, setting{flag.Envs[0], telemetry.Scrub(value)})
 	}
 	return settings
 }
@@ -134,6 +137,14 @@ func (c *doctorCommand) checkDatabase(ctx context.Context) finding {
 				f.Status, f.Detail, f.Fix = "warn", "migrations are pending", "run: gatehouse migrate up (serve does so too)"
 				return nil
 			}
+		}
+		var sealed int
+		if err := db.Get(ctx, &sealed, `SELECT COUNT(*) FROM vault_secrets`); err != nil {
+			return err
+		}
+		if sealed == 0 && !db.Postgres() {
+			f.Status, f.Detail = "off", "schema up to date; the first start makes the key set"
+			return nil
 		}
 		if _, err := vault.Load(ctx, c.keysetPath(), db.Writer(), false); err != nil {
 			return err

@@ -56,6 +56,8 @@ func newGateway(t testing.TB, env map[string]string) *gateway {
 		"GATEHOUSE_DOORFLOW_CLIENT_ID":       clientID,
 		"GATEHOUSE_DOORFLOW_CLIENT_SECRET":   clientSecret,
 		"GATEHOUSE_DOORFLOW_WEBHOOK_SECRETS": webhookSecret,
+		"GATEHOUSE_DOORFLOW_API_URL":         nowhere,
+		"GATEHOUSE_DOORFLOW_AUTHORIZE_URL":   nowhere + "/oauth/authorize",
 		"GATEHOUSE_LOG_LEVEL":                "warn", // a line for each webhook would slow the load down
 	}
 	maps.Copy(g.env, env)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 )
 
@@ -17,9 +18,12 @@ type healthcheckCommand struct {
 }
 
 func (c *healthcheckCommand) Run(ctx context.Context) error {
-	_, port, err := net.SplitHostPort(c.Addr)
+	host, port, err := net.SplitHostPort(c.Addr)
 	if err != nil {
 		return fault("ADDR", "want HOST:PORT")
+	}
+	if addr, err := netip.ParseAddr(host); host == "" || (err == nil && addr.IsUnspecified()) {
+		host = "127.0.0.1"
 	}
 	scheme, transport := "http://", http.DefaultTransport.(*http.Transport).Clone()
 	if c.TLSCertFile != "" {
@@ -27,9 +31,10 @@ func (c *healthcheckCommand) Run(ctx context.Context) error {
 		// It is this very machine, and the certificate names another.
 		transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 	}
+	transport.Proxy = nil // likewise
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+net.JoinHostPort("127.0.0.1", port)+"/readyz", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+net.JoinHostPort(host, port)+"/readyz", nil)
 	if err != nil {
 		return err
 	}

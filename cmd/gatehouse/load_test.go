@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,7 +18,8 @@ import (
 	"gatehouse/doorflow"
 )
 
-// sim is where the load's notifications point when no simulator runs.
+// nowhere is DoorFlow's API when no simulator runs. Nothing is fetched from there, because no account is
+// connected.
 const nowhere = "http://127.0.0.1:9"
 
 // webhook is one request: its items' resource ids, and the body that it keeps through all retries.
@@ -42,6 +44,7 @@ type load struct {
 	stored   map[string]bool // answered 200
 	statuses map[int]int     // 0: no answer
 	refusals []http.Header   // of answers other than 200
+	acks     []string        // ack tokens of what was answered 200
 
 	stopped context.CancelFunc
 	senders sync.WaitGroup
@@ -130,6 +133,7 @@ func (l *load) send(ctx context.Context, url string, w *webhook) (int, error) {
 		for _, id := range w.ids {
 			l.stored[id] = true
 		}
+		l.acks = append(l.acks, w.acks...)
 	case err == nil:
 		l.refusals = append(l.refusals, header)
 	}
@@ -142,10 +146,7 @@ func post(ctx context.Context, client *http.Client, url, body string) (int, http
 	if err != nil {
 		return 0, nil, err
 	}
-	timestamp := strconv.FormatInt(time.Now().Unix(), 10)
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set(doorflow.TimestampHeader, timestamp)
-	req.Header.Set(doorflow.SignatureHeader, doorflow.Sign([]byte(webhookSecret), timestamp, []byte(body)))
+	sign(req, body)
 	resp, err := client.Do(req)
 	if err != nil {
 		return 0, nil, err
@@ -155,6 +156,21 @@ func post(ctx context.Context, client *http.Client, url, body string) (int, http
 		return 0, nil, err
 	}
 	return resp.StatusCode, resp.Header, nil
+}
+
+// confirmed are the ack tokens of what was answered 200.
+func (l *load) confirmed() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.acks)
+}
+
+// sign sets the headers that DoorFlow's webhooks have.
+func sign(req *http.Request, body string) {
+	timestamp := strconv.FormatInt(time.Now().Unix(), 10)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set(doorflow.TimestampHeader, timestamp)
+	req.Header.Set(doorflow.SignatureHeader, doorflow.Sign([]byte(webhookSecret), timestamp, []byte(body)))
 }
 
 // awaitAnswers lets so many more requests be answered 200.

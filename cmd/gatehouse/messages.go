@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
 )
 
 type messageCommands struct {
@@ -21,8 +22,8 @@ type messageCommands struct {
 
 // filter narrows what is shown.
 type filter struct {
-	Subject string `help:"NATS subject pattern, such as 'gatehouse.event.*.access.>'." placeholder:"PATTERN"`
-	Account string `help:"One account only." placeholder:"ID"`
+	Subject string `env:"-" help:"NATS subject pattern, such as 'gatehouse.event.*.access.>'." placeholder:"PATTERN"`
+	Account string `env:"-" help:"One account only." placeholder:"ID"`
 }
 
 func (f filter) query() url.Values {
@@ -70,14 +71,15 @@ func (s stored) print(w io.Writer) error {
 	if m.Flag != "" {
 		what += " [" + m.Flag + "]"
 	}
-	_, err := fmt.Fprintf(w, "%s  %-52s %s\n", local(m.Time), s.Subject, printable(what))
+	_, err := fmt.Fprintf(w, "%s  %-52s %s\n", local(m.Time), printable(s.Subject), printable(what))
 	return err
 }
 
-// printable keeps control characters, which could drive a terminal, out of a line.
+// printable keeps out of a line what could drive a terminal or reorder the text: control characters and
+// invisible ones.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || (r >= 0x80 && r < 0xa0) {
+		if !unicode.IsPrint(r) {
 			return '\uFFFD'
 		}
 		return r
@@ -87,9 +89,9 @@ func printable(s string) string {
 type messageList struct {
 	client
 	filter
-	Since string `help:"Not older than this: a time (RFC 3339) or an age such as 24h." placeholder:"WHEN"`
-	Limit int    `default:"50" help:"At most so many."`
-	JSON  bool   `help:"Print JSON."`
+	Since string `env:"-" help:"Not older than this: a time (RFC 3339) or an age such as 24h." placeholder:"WHEN"`
+	Limit int    `env:"-" default:"50" help:"At most so many."`
+	JSON  bool   `env:"-" help:"Print JSON."`
 }
 
 func (c *messageList) Run(ctx context.Context, t *terminal) error {
@@ -130,7 +132,7 @@ func parseSince(s string) (time.Time, error) {
 type messageReplay struct {
 	client
 	ID   string `arg:"" help:"The message's id."`
-	JSON bool   `help:"Print JSON."`
+	JSON bool   `env:"-" help:"Print JSON."`
 }
 
 func (c *messageReplay) Run(ctx context.Context, t *terminal) error {
@@ -144,14 +146,14 @@ func (c *messageReplay) Run(ctx context.Context, t *terminal) error {
 	if c.JSON {
 		return writeJSON(t.out, answer)
 	}
-	_, err := fmt.Fprintf(t.out, "Said again as %s.\n", answer.ID)
+	_, err := fmt.Fprintf(t.out, "Said again as %s.\n", printable(answer.ID))
 	return err
 }
 
 type messageTail struct {
 	client
 	filter
-	JSON bool `help:"Print each message as one line of JSON."`
+	JSON bool `env:"-" help:"Print each message as one line of JSON."`
 }
 
 // Run follows the stream and takes it up again where it broke off.

@@ -50,7 +50,7 @@ func (c *migrateUp) Run(ctx context.Context, t *terminal) error {
 
 type migrateStatus struct {
 	Config
-	JSON bool `help:"Print JSON."`
+	JSON bool `env:"-" help:"Print JSON."`
 }
 
 func (c *migrateStatus) Run(ctx context.Context, t *terminal) error {

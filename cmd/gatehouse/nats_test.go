@@ -122,7 +122,12 @@ func (n *natsServer) complete(l *load) *seen {
 // withEmbedded opens the JetStream store of a gateway that does not run.
 func withEmbedded(t testing.TB, g *gateway, use func(jetstream.JetStream)) {
 	t.Helper()
-	server, err := events.StartEmbedded(filepath.Join(g.data, "jetstream"), slog.New(slog.DiscardHandler))
+	withStore(t, filepath.Join(g.data, "jetstream"), use)
+}
+
+func withStore(t testing.TB, dir string, use func(jetstream.JetStream)) {
+	t.Helper()
+	server, err := events.StartEmbedded(dir, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,15 +144,18 @@ func withEmbedded(t testing.TB, g *gateway, use func(jetstream.JetStream)) {
 	use(js)
 }
 
-// completeEmbedded lets a gateway on embedded NATS run until everything answered 200 is in its stream. It
-// leaves the gateway stopped.
+// completeEmbedded lets a gateway on embedded NATS run until everything answered 200 is in its stream. Only
+// a gateway that is stopped shows its stream, so it gets more time with each try. It is left stopped.
 func completeEmbedded(t testing.TB, g *gateway, l *load) *seen {
 	t.Helper()
 	var s *seen
+	patience := 50 * time.Millisecond
 	eventually(t, 60*time.Second, func() string {
 		if g.cmd == nil {
 			g.start()
 		}
+		patience *= 2
+		time.Sleep(patience)
 		g.stop()
 		withEmbedded(t, g, func(js jetstream.JetStream) { s = readStream(t, js) })
 		if m := l.missing(s); m > 0 {

@@ -21,12 +21,12 @@ type simulateCommands struct {
 }
 
 type simulateDoorflow struct {
-	Addr         string        `env:"GATEHOUSE_SIM_ADDR" default:"127.0.0.1:8090" placeholder:"HOST:PORT" help:"Where it listens."`
-	ClientID     string        `env:"GATEHOUSE_SIM_CLIENT_ID" default:"demo-client" placeholder:"ID" help:"The OAuth application it knows."`
-	ClientSecret vault.Secret  `env:"GATEHOUSE_SIM_CLIENT_SECRET" default:"demo-secret" placeholder:"SECRET" help:"Its secret, which also signs webhooks."`
-	Gateway      *url.URL      `env:"GATEHOUSE_SIM_GATEWAY" default:"http://localhost:8080" placeholder:"URL" help:"The gateway that gets the webhooks."`
-	Every        time.Duration `env:"GATEHOUSE_SIM_EVERY" default:"1s" help:"A door event this often; 0 for none."`
-	Grace        bool          `env:"GATEHOUSE_SIM_GRACE" help:"Old tokens live until the new access token is first used."`
+	Addr         string        `env:"-" default:"127.0.0.1:8090" placeholder:"HOST:PORT" help:"Where it listens."`
+	ClientID     string        `env:"-" default:"demo-client" placeholder:"ID" help:"The OAuth application it knows."`
+	ClientSecret vault.Secret  `env:"-" default:"demo-secret" placeholder:"SECRET" help:"Its secret, which also signs webhooks."`
+	Gateway      *url.URL      `env:"-" default:"http://localhost:8080" placeholder:"URL" help:"The gateway that gets the webhooks."`
+	Every        time.Duration `env:"-" default:"1s" help:"A door event this often; 0 for none."`
+	Grace        bool          `env:"-" help:"Old tokens live until the new access token is first used."`
 }
 
 func (c *simulateDoorflow) Run(ctx context.Context, t *terminal) error {

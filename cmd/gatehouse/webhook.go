@@ -23,7 +23,7 @@ type webhookCommands struct {
 // signing is what both commands need.
 type signing struct {
 	Secret    vault.Secret `env:"GATEHOUSE_WEBHOOK_SECRET" placeholder:"SECRET" required:"" help:"The secret to sign with."`
-	Timestamp int64        `placeholder:"UNIX" help:"Unix seconds. Default: now."`
+	Timestamp int64        `env:"-" placeholder:"UNIX" help:"Unix seconds. Default: now."`
 	Body      string       `arg:"" optional:"" default:"-" placeholder:"FILE" help:"File with the JSON body; - reads stdin."`
 }
 
@@ -47,7 +47,7 @@ func (s *signing) sign() (body []byte, timestamp, signature string, err error) {
 
 type webhookSign struct {
 	signing
-	JSON bool `help:"Print JSON."`
+	JSON bool `env:"-" help:"Print JSON."`
 }
 
 func (c *webhookSign) Run(t *terminal) error {
@@ -64,7 +64,7 @@ func (c *webhookSign) Run(t *terminal) error {
 
 type webhookSend struct {
 	signing
-	To *url.URL `default:"http://localhost:8080/webhooks/doorflow" placeholder:"URL" help:"Where to POST it."`
+	To *url.URL `env:"-" default:"http://localhost:8080/webhooks/doorflow" placeholder:"URL" help:"Where to POST it."`
 }
 
 func (c *webhookSend) Run(ctx context.Context, t *terminal) error {

@@ -2,38 +2,67 @@ package sqldb
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"strings"
 
 	"github.com/jmoiron/sqlx"
 )
 
+// Stmt is a statement that is run often. On SQLite, which would otherwise parse its text each time, it is
+// prepared; on PostgreSQL pgx keeps a cache of its own, and knows when there must be none.
+type Stmt struct {
+	text     string
+	prepared *sqlx.Stmt
+}
+
+// Prepare makes one. It must not be called while a transaction is open: SQLite has one writing connection.
+func (db *DB) Prepare(ctx context.Context, query string) (*Stmt, error) {
+	s := &Stmt{text: db.write.Rebind(query)}
+	if db.postgres {
+		return s, nil
+	}
+	var err error
+	if s.prepared, err = db.write.PreparexContext(ctx, s.text); err != nil {
+		return nil, fmt.Errorf("preparing a statement: %w", err)
+	}
+	return s, nil
+}
+
+// Exec runs it and returns how many rows it touched.
+func (s *Stmt) Exec(ctx context.Context, tx *Tx, args ...any) (int64, error) {
+	if s.prepared != nil {
+		return rowsAffected(tx.StmtxContext(ctx, s.prepared).ExecContext(ctx, args...))
+	}
+	return rowsAffected(tx.ExecContext(ctx, s.text, args...))
+}
+
+func rowsAffected(result sql.Result, err error) (int64, error) {
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
 const largestInsert = 64
 
 // Inserter writes many rows with few statements: one INSERT for 64 rows, one for 32, and so on down.
-// On SQLite, which would otherwise parse each long statement anew, they are prepared once.
 type Inserter struct {
 	columns int
-	text    map[int]string
-	stmts   map[int]*sqlx.Stmt
+	stmts   map[int]*Stmt // by number of rows
 }
 
 // NewInserter prepares `INSERT INTO table (columns) VALUES … suffix`. The suffix may hold an ON CONFLICT clause.
 func (db *DB) NewInserter(ctx context.Context, table string, columns []string, suffix string) (*Inserter, error) {
-	in := &Inserter{columns: len(columns), text: map[int]string{}, stmts: map[int]*sqlx.Stmt{}}
+	in := &Inserter{columns: len(columns), stmts: map[int]*Stmt{}}
 	tuple := "(?" + strings.Repeat(",?", len(columns)-1) + ")"
 	for n := 1; n <= largestInsert; n *= 2 {
-		query := "INSERT INTO " + table + " (" + strings.Join(columns, ", ") + ") VALUES " +
-			tuple + strings.Repeat(","+tuple, n-1) + " " + suffix
-		in.text[n] = db.write.Rebind(query)
-		if db.postgres {
-			continue // pgx keeps its own cache of prepared statements, and knows when there must be none
-		}
-		stmt, err := db.write.PreparexContext(ctx, in.text[n])
+		var err error
+		in.stmts[n], err = db.Prepare(ctx, "INSERT INTO "+table+" ("+strings.Join(columns, ", ")+") VALUES "+
+			tuple+strings.Repeat(","+tuple, n-1)+" "+suffix)
 		if err != nil {
-			return nil, fmt.Errorf("preparing inserts into %s: %w", table, err)
+			return nil, fmt.Errorf("inserts into %s: %w", table, err)
 		}
-		in.stmts[n] = stmt
 	}
 	return in, nil
 }
@@ -47,7 +76,7 @@ func (in *Inserter) Exec(ctx context.Context, tx *Tx, args []any) (int64, error)
 			size /= 2
 			continue
 		}
-		n, err := in.exec(ctx, tx, size, args[:size*in.columns])
+		n, err := in.stmts[size].Exec(ctx, tx, args[:size*in.columns]...)
 		if err != nil {
 			return taken, err
 		}
@@ -55,19 +84,4 @@ func (in *Inserter) Exec(ctx context.Context, tx *Tx, args []any) (int64, error)
 		args = args[size*in.columns:]
 	}
 	return taken, nil
-}
-
-func (in *Inserter) exec(ctx context.Context, tx *Tx, size int, args []any) (int64, error) {
-	if stmt := in.stmts[size]; stmt != nil {
-		result, err := tx.StmtxContext(ctx, stmt).ExecContext(ctx, args...)
-		if err != nil {
-			return 0, err
-		}
-		return result.RowsAffected()
-	}
-	result, err := tx.ExecContext(ctx, in.text[size], args...)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
 }

@@ -44,24 +44,43 @@ func Open(ctx context.Context, url, dataDir string) (*DB, error) {
 
 func openSQLite(ctx context.Context, path string) (*DB, error) {
 	// busy_timeout comes into play only with other processes reading the file, such as a backup.
-	// The large autocheckpoint lets a burst of commits append without copying pages back in between.
 	const pragmas = "?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=5000&_foreign_keys=on"
 	file := "file:" + (&url.URL{Path: path}).EscapedPath()
-	write, err := sqlx.Open("sqlite3", file+pragmas+"&_txlock=immediate&_cache_size=-32000")
-	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", path, err)
-	}
+	write := sqlitePool(file+pragmas+"&_txlock=immediate&_cache_size=-32000",
+		// A burst of commits appends without copying pages back in between.
+		"PRAGMA wal_autocheckpoint = 8000",
+		// What a savepoint needs to take back is kept in memory instead of a temporary file.
+		"PRAGMA temp_store = MEMORY")
 	write.SetMaxOpenConns(1)
-	if _, err := write.ExecContext(ctx, "PRAGMA wal_autocheckpoint = 8000"); err != nil {
+	if err := write.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), write.Close())
 	}
-	read, err := sqlx.Open("sqlite3", file+pragmas+"&mode=ro&_query_only=1")
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), write.Close())
-	}
+	read := sqlitePool(file + pragmas + "&mode=ro&_query_only=1")
 	read.SetMaxOpenConns(4)
 	return &DB{write: write, read: read}, nil
 }
+
+// sqlitePool opens connections that begin with the given statements.
+func sqlitePool(dsn string, begin ...string) *sqlx.DB {
+	return sqlx.NewDb(sql.OpenDB(sqliteConnector{dsn, &sqlite3.SQLiteDriver{
+		ConnectHook: func(c *sqlite3.SQLiteConn) error {
+			for _, statement := range begin {
+				if _, err := c.Exec(statement, nil); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}}), "sqlite3")
+}
+
+type sqliteConnector struct {
+	dsn    string
+	driver *sqlite3.SQLiteDriver
+}
+
+func (c sqliteConnector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open(c.dsn) }
+func (c sqliteConnector) Driver() driver.Driver                        { return c.driver }
 
 func openPostgres(ctx context.Context, url string) (*DB, error) {
 	pool, err := sqlx.Open("pgx", url)
@@ -135,11 +154,7 @@ func (db *DB) Begin(ctx context.Context) (*Tx, error) {
 
 // Exec runs a statement and returns how many rows it touched.
 func (tx *Tx) Exec(ctx context.Context, query string, args ...any) (int64, error) {
-	result, err := tx.ExecContext(ctx, tx.Rebind(query), args...)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+	return rowsAffected(tx.ExecContext(ctx, tx.Rebind(query), args...))
 }
 
 // Get reads one row.

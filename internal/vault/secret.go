@@ -6,26 +6,42 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"unique"
 )
 
 const redacted = "REDACTED"
 
 // Secret is a string that must not be seen: a token, a key, a client secret. However it is printed,
 // logged or marshalled it says REDACTED; only Reveal gives it up. It cannot be stored by accident
-// either: as a database value it is an error, so that what is at rest has gone through Seal.
-type Secret struct{ value string }
+// either: as a database value it is an error, so that what is at rest has gone through Seal. Secrets are
+// equal when their strings are.
+type Secret struct {
+	// A handle, because fmt asks none of the methods below when a secret stands in an unexported field of
+	// what it prints: it shows the fields as they are, which here is a pointer.
+	value unique.Handle[string]
+}
 
 // NewSecret wraps a secret string.
-func NewSecret(s string) Secret { return Secret{value: s} }
+func NewSecret(s string) Secret {
+	if s == "" {
+		return Secret{}
+	}
+	return Secret{value: unique.Make(s)}
+}
 
 // Reveal returns the secret itself. Every call of it is a place to look at in a review.
-func (s Secret) Reveal() string { return s.value }
+func (s Secret) Reveal() string {
+	if s.IsZero() {
+		return ""
+	}
+	return s.value.Value()
+}
 
 // IsZero tells whether there is no secret.
-func (s Secret) IsZero() bool { return s.value == "" }
+func (s Secret) IsZero() bool { return s == Secret{} }
 
 func (s Secret) String() string {
-	if s.value == "" {
+	if s.IsZero() {
 		return ""
 	}
 	return redacted
@@ -42,7 +58,7 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText reads the secret from a flag or an environment variable.
 func (s *Secret) UnmarshalText(text []byte) error {
-	s.value = string(text)
+	*s = NewSecret(string(text))
 	return nil
 }
 

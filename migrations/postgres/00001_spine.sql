@@ -47,7 +47,7 @@ CREATE TABLE relay_checkpoints (
 );
 
 CREATE TABLE notifications (
-    key           BYTEA NOT NULL,
+    key           BYTEA NOT NULL PRIMARY KEY,
     account       TEXT NOT NULL,
     resource_type TEXT NOT NULL,
     resource_id   TEXT NOT NULL,
@@ -64,9 +64,8 @@ CREATE TABLE notifications (
     message_id    TEXT NOT NULL,
     received_at   BIGINT NOT NULL
 );
-CREATE UNIQUE INDEX notifications_key ON notifications (key);
 CREATE INDEX notifications_open ON notifications (account, due_at) WHERE state = 'open';
-CREATE INDEX notifications_received ON notifications (received_at);
+CREATE INDEX notifications_settled ON notifications (received_at) WHERE state IN ('done', 'gone', 'flagged');
 CREATE INDEX notifications_parked ON notifications (account) WHERE state = 'parked';
 
 CREATE TABLE events (

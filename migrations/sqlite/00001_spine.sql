@@ -47,7 +47,7 @@ CREATE TABLE relay_checkpoints (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE notifications (
-    key           BLOB NOT NULL,
+    key           BLOB NOT NULL PRIMARY KEY,
     account       TEXT NOT NULL,
     resource_type TEXT NOT NULL,
     resource_id   TEXT NOT NULL,
@@ -63,10 +63,9 @@ CREATE TABLE notifications (
     error         TEXT NOT NULL DEFAULT '',
     message_id    TEXT NOT NULL,
     received_at   INTEGER NOT NULL
-) STRICT;
-CREATE UNIQUE INDEX notifications_key ON notifications (key);
+) STRICT, WITHOUT ROWID;
 CREATE INDEX notifications_open ON notifications (account, due_at) WHERE state = 'open';
-CREATE INDEX notifications_received ON notifications (received_at);
+CREATE INDEX notifications_settled ON notifications (received_at) WHERE state IN ('done', 'gone', 'flagged');
 CREATE INDEX notifications_parked ON notifications (account) WHERE state = 'parked';
 
 CREATE TABLE events (

@@ -1,0 +1,76 @@
+package main_test
+
+import (
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"gatehouse/doorflow/doorflowsim"
+)
+
+// The files below testdata are sessions at the command line. A gateway and a simulated DoorFlow run beside
+// them. Two commands are no programs: "allow" opens the connect link that was printed last and allows it in
+// DoorFlow's page, "happens" lets events of a code happen at DoorFlow and waits until they were fetched.
+func TestScripts(t *testing.T) {
+	g := newGateway(t, map[string]string{"GATEHOUSE_RETURN_URLS": "https://visitors.example.com"})
+	df := newCloud(t, g)
+	g.start()
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("PATH", binaries+string(os.PathListSeparator)+e.Getenv("PATH"))
+			e.Setenv("GATEHOUSE_URL", g.url)
+			e.Setenv("GATEHOUSE_TOKEN", adminToken)
+			e.Setenv("WEBHOOK_SECRET", webhookSecret)
+			e.Setenv("FREE", freeAddr(t))
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"allow":   func(ts *testscript.TestScript, _ bool, _ []string) { allow(t, ts) },
+			"happens": func(ts *testscript.TestScript, _ bool, args []string) { happens(ts, df, args) },
+		},
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+	})
+}
+
+var linkPrinted = regexp.MustCompile(`http://\S+/oauth/start/[^\s"]+`)
+
+func allow(t *testing.T, ts *testscript.TestScript) {
+	link := linkPrinted.FindString(ts.ReadFile("stdout"))
+	if link == "" {
+		ts.Fatalf("no connect link was printed")
+	}
+	if p := walk(t, link, "allow"); p.status != 200 {
+		ts.Fatalf("the callback answered %d", p.status)
+	}
+}
+
+func happens(ts *testscript.TestScript, df *cloud, args []string) {
+	before := acknowledged(df)
+	for _, arg := range args {
+		code, err := strconv.Atoi(arg)
+		ts.Check(err)
+		df.Emit(doorflowsim.AccountA, doorflowsim.EventSpec{Code: code, ChannelID: 5012, PersonID: 4821})
+	}
+	for deadline := time.Now().Add(20 * time.Second); acknowledged(df) < before+len(args); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s were not fetched", strings.Join(args, " "))
+		}
+	}
+}
+
+func acknowledged(df *cloud) int {
+	n := 0
+	for _, e := range df.Ledger() {
+		if e.Acknowledged {
+			n++
+		}
+	}
+	return n
+}

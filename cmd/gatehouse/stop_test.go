@@ -1,0 +1,128 @@
+package main_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// What was answered 200 up to the end is stored, and is published by the next start if not by this one.
+func TestSigtermUnderLoad(t *testing.T) {
+	g := newGateway(t, nil)
+	l := newLoad()
+	for range rounds(t) {
+		g.start()
+		l.begin(t, senders, g)
+		l.awaitAnswers(t, 1)
+		pause(0, 300*time.Millisecond)
+		g.stop()
+		l.end()
+	}
+	// Whoever had an answer had a whole one: no request was broken off that had been taken in.
+	l.wantOnly(t, 200, 503)
+	l.verify(t, completeEmbedded(t, g, l), nil)
+}
+
+// A request that had begun when the signal came is answered, and what it brought is stored.
+func TestSigtermFinishesWhatHasBegun(t *testing.T) {
+	g := newGateway(t, nil).start()
+	l := newLoad()
+	w := l.webhook()
+	conn := begun(t, g, w.body)
+	g.signal(syscall.SIGTERM)
+	g.awaitClosed()
+	if _, err := io.WriteString(conn, w.body); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("answered %d", resp.StatusCode)
+	}
+	g.awaitExit(10*time.Second, 0)
+	g.cmd = nil
+	l.sent[w.ids[0]], l.stored[w.ids[0]] = true, true
+	if s := completeEmbedded(t, g, l); s.notified[w.ids[0]] != 1 {
+		t.Errorf("%d notifications in the stream, want 1", s.notified[w.ids[0]])
+	}
+}
+
+// A request that never ends keeps an orderly stop waiting; a second signal does not wait.
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	for _, second := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(second.String(), func(t *testing.T) {
+			g := newGateway(t, nil).start()
+			begun(t, g, "never sent")
+			g.signal(syscall.SIGTERM)
+			g.awaitClosed()
+			if g.gone() {
+				t.Fatal("the gateway did not wait for the request: this test proves nothing")
+			}
+			began := time.Now()
+			g.signal(second)
+			<-g.ended
+			if took := time.Since(began); took > time.Second {
+				t.Errorf("gone after %s", took)
+			}
+			if code := g.cmd.ProcessState.ExitCode(); code == 0 {
+				t.Error("exit code 0, although it was broken off")
+			}
+		})
+	}
+}
+
+// The same request does not keep the gateway for more than ten seconds.
+func TestSigtermDoesNotWaitForever(t *testing.T) {
+	t.Parallel()
+	g := newGateway(t, nil).start()
+	begun(t, g, "never sent")
+	g.stop()
+}
+
+// awaitClosed waits until the gateway takes no more requests.
+func (g *gateway) awaitClosed() {
+	g.t.Helper()
+	eventually(g.t, 5*time.Second, func() string {
+		if g.get("/livez") != 0 {
+			return "the gateway still takes requests"
+		}
+		return ""
+	})
+}
+
+// begun begins a webhook, up to where its body should follow.
+func begun(t *testing.T, g *gateway, body string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", g.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.url+"/webhooks/doorflow", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sign(req, body)
+	fmt.Fprintf(conn, "POST /webhooks/doorflow HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\nExpect: 100-continue\r\n", g.addr, len(body))
+	if err := req.Header.Write(conn); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, "\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	// The server says so when it has begun to read the body.
+	answer := make([]byte, len("HTTP/1.1 100 Continue\r\n\r\n"))
+	n, err := conn.Read(answer)
+	if err != nil || string(answer[:12]) != "HTTP/1.1 100" {
+		t.Fatalf("%q %v", answer[:n], err)
+	}
+	return conn
+}
