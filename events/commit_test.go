@@ -288,4 +288,3 @@ func TestLogOnAFullDisk(t *testing.T) {
 	}
 	stop()
 }
-

@@ -69,9 +69,9 @@ func (c *client) do(ctx context.Context, method, path string, query url.Values, 
 	return nil
 }
 
-// gateway is the client for all requests. It follows no redirects: the gateway has none, and one that came
+// apiClient is for all requests. It follows no redirects: the gateway has none, and one that came
 // from elsewhere could lead the key away.
-var gateway = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+var apiClient = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
 // send returns the answer to a request that succeeded.
 func (c *client) send(ctx context.Context, method, path string, query url.Values, body io.Reader, header http.Header) (*http.Response, error) {
@@ -92,7 +92,7 @@ func (c *client) send(ctx context.Context, method, path string, query url.Values
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := gateway.Do(req)
+	resp, err := apiClient.Do(req)
 	if err != nil {
 		if u, ok := errors.AsType[*url.Error](err); ok {
 			err = u.Err

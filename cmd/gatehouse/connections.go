@@ -8,6 +8,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"gatehouse/tokens"
 )
 
 type connectCommand struct {
@@ -49,19 +51,6 @@ type connectionCommands struct {
 	Disconnect connectionDisconnect `cmd:"" help:"Revoke an account's tokens at DoorFlow and wipe them."`
 }
 
-type connection struct {
-	Account         string    `json:"account"`
-	Status          string    `json:"status"`
-	Reason          string    `json:"reason,omitempty"`
-	Scopes          []string  `json:"scopes"`
-	MissingScopes   []string  `json:"missing_scopes"`
-	Forbidden       []string  `json:"forbidden,omitempty"`
-	ConnectedAt     time.Time `json:"connected_at,omitzero"`
-	RefreshedAt     time.Time `json:"refreshed_at,omitzero"`
-	AccessExpiresAt time.Time `json:"access_expires_at,omitzero"`
-	LastWebhookAt   time.Time `json:"last_webhook_at,omitzero"`
-}
-
 type connectionList struct {
 	client
 	Limit int  `env:"-" default:"1000" help:"At most so many."`
@@ -69,7 +58,7 @@ type connectionList struct {
 }
 
 func (c *connectionList) Run(ctx context.Context, t *terminal) error {
-	items, err := list[connection](ctx, &c.client, "/v1/connections", url.Values{}, c.Limit)
+	items, err := list[tokens.Connection](ctx, &c.client, "/v1/connections", url.Values{}, c.Limit)
 	if err != nil {
 		return err
 	}
@@ -96,7 +85,7 @@ type connectionShow struct {
 }
 
 func (c *connectionShow) Run(ctx context.Context, t *terminal) error {
-	var i connection
+	var i tokens.Connection
 	if err := c.do(ctx, http.MethodGet, "/v1/connections/"+url.PathEscape(c.Account), nil, nil, &i); err != nil {
 		return err
 	}

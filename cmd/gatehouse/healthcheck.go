@@ -31,7 +31,7 @@ func (c *healthcheckCommand) Run(ctx context.Context) error {
 		// It is this very machine, and the certificate names another.
 		transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 	}
-	transport.Proxy = nil // likewise
+	transport.Proxy = nil // nor does anybody stand in between
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+net.JoinHostPort(host, port)+"/readyz", nil)

@@ -221,7 +221,9 @@ func misuse(t *testing.T, g *gateway) {
 	l := newLoad()
 	hook := l.webhook().body
 	for _, header := range []http.Header{
-		{}, {"Timestamp": {"1"}, "Signature": {webhookSecret}}, {"Timestamp": {webhookSecret}, "Signature": {"00"}},
+		{},
+		{"Timestamp": {"1"}, "Signature": {webhookSecret}},
+		{"Timestamp": {webhookSecret}, "Signature": {"00"}},
 		{"Timestamp": {fmt.Sprint(time.Now().Unix())}, "Signature": {strings.Repeat("0", 64)}},
 	} {
 		req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, g.url+"/webhooks/doorflow", strings.NewReader(hook))

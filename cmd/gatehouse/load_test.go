@@ -76,16 +76,16 @@ func (l *load) end() {
 	l.client.CloseIdleConnections()
 }
 
-// run is one sender. It turns to another gateway when one does not answer.
+// run is one sender. It turns to the next gateway with every request, and with every retry.
 func (l *load) run(ctx context.Context, at int, gateways []*gateway) {
 	for ctx.Err() == nil {
 		w := l.webhook()
 		for ctx.Err() == nil {
+			at++
 			status, err := l.send(ctx, gateways[at%len(gateways)].url, w)
 			if err == nil && status == http.StatusOK {
 				break
 			}
-			at++
 			select {
 			case <-ctx.Done():
 			case <-time.After(5 * time.Millisecond): // do not spin on a closed port

@@ -51,17 +51,18 @@ func (s stored) print(w io.Writer) error {
 	var m struct {
 		Time time.Time `json:"time"`
 		Data struct {
-			Label   string `json:"event_label"`
-			Person  string `json:"person_name"`
-			Door    string `json:"door_controller_name"`
-			Status  string `json:"status"`
-			Account string `json:"account"`
+			Label  string `json:"event_label"`
+			Door   string `json:"door_controller_name"`
+			Status string `json:"status"`
 		} `json:"data"`
 		Subject string `json:"subject"`
 		Flag    string `json:"flag"`
 	}
 	_ = json.Unmarshal(s.Message, &m)
 	what := m.Subject
+	if m.Data.Status != "" && what == "" {
+		what = m.Data.Status
+	}
 	if m.Data.Label != "" {
 		what = m.Data.Label
 	}

@@ -21,8 +21,10 @@ func TestNo200BeforeItsSync(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "trace")
 	g := newGateway(t, nil)
 	// -D makes the tracer a grandchild, so that the gateway stays the process we signal.
-	g.with = []string{"strace", "-D", "-f", "-y", "-s", "70000", "-o", path,
-		"-e", "trace=read,write,pwrite64,fsync,fdatasync", "-e", "signal=none"}
+	g.with = []string{
+		"strace", "-D", "-f", "-y", "-s", "70000", "-o", path,
+		"-e", "trace=read,write,pwrite64,fsync,fdatasync", "-e", "signal=none",
+	}
 	g.start()
 	l := newLoad()
 	l.begin(t, 16, g)

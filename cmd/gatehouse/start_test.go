@@ -15,6 +15,8 @@ import (
 	"time"
 )
 
+const databasePassword = "database-password-Jw5Kx8Np2T"
+
 // fails starts a gateway that cannot start, and wants one clear line on stderr and the exit code: 1 when
 // something around it is wrong, 2 when the configuration is.
 func (g *gateway) fails(t *testing.T, code int, words ...string) {
@@ -41,7 +43,7 @@ func (g *gateway) fails(t *testing.T, code int, words ...string) {
 			t.Errorf("the line does not name %q: %s", word, line)
 		}
 	}
-	for _, secret := range []string{clientSecret, webhookSecret, adminToken} {
+	for _, secret := range []string{clientSecret, webhookSecret, adminToken, databasePassword} {
 		if strings.Contains(line, secret) {
 			t.Error("the line shows a secret")
 		}
@@ -126,7 +128,7 @@ func TestWhatIsWrongAroundItEndsTheStart(t *testing.T) {
 	})
 	t.Run("unreachable PostgreSQL", func(t *testing.T) {
 		g := newGateway(t, map[string]string{
-			"GATEHOUSE_DATABASE_URL": "postgres://u:pass-word-secret@" + freeAddr(t) + "/x", "GATEHOUSE_KEYSET_FILE": newKeyset(t),
+			"GATEHOUSE_DATABASE_URL": "postgres://u:" + databasePassword + "@" + freeAddr(t) + "/x", "GATEHOUSE_KEYSET_FILE": newKeyset(t),
 		})
 		g.fails(t, 1, "PostgreSQL")
 	})
