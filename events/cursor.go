@@ -15,7 +15,8 @@ const keepCheckpoints = 10 * time.Second
 func (r *Relay) adopt(ctx context.Context) error {
 	dead := `holder <> ?`
 	if r.db.Postgres() {
-		dead += ` AND expires_at <= ` + r.db.Millis()
+		// A writer whose row is locked is either alive or being taken over by another; it must not hold us up.
+		dead = `id IN (SELECT id FROM writers WHERE holder <> ? AND expires_at <= ` + r.db.Millis() + ` FOR UPDATE SKIP LOCKED)`
 	}
 	var adopted int64
 	err := r.log.DoUrgent(ctx, func(ctx context.Context, tx *Tx) (err error) {

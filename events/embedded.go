@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -70,8 +71,8 @@ func (e *Embedded) InProcessConn() (net.Conn, error) {
 	return e.server.InProcessConn()
 }
 
-// Run watches over the server until ctx ends: when the disk was full, JetStream turns itself off for
-// good, and only a new start brings it back.
+// Run watches over the server until ctx ends: when the disk was full, JetStream turns itself off, or a
+// stream takes no message any more, also long after the disk was cleared. Only a new start helps.
 func (e *Embedded) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -84,7 +85,7 @@ func (e *Embedded) Run(ctx context.Context) error {
 		e.mu.Lock()
 		s := e.server
 		e.mu.Unlock()
-		if s != nil && s.Running() && s.JetStreamEnabled() {
+		if s != nil && s.Running() && s.JetStreamEnabled() && !writeFailed(s) {
 			continue
 		}
 		e.log.Warn("JetStream has stopped, most often for want of disk space; starting it again")
@@ -93,6 +94,11 @@ func (e *Embedded) Run(ctx context.Context) error {
 			e.log.Error("JetStream did not start", "error", err)
 		}
 	}
+}
+
+// writeFailed tells whether a stream's store keeps an error of an earlier write.
+func writeFailed(s *server.Server) bool {
+	return strings.Contains(s.Healthz(&server.HealthzOptions{}).Error, "write error")
 }
 
 // Stop ends the server, syncing its store.

@@ -77,6 +77,9 @@ type Encoded struct {
 // Encode renders the message. Data must be JSON; bytes in it that are not UTF-8 become U+FFFD, because
 // neither JSON nor a subscriber has a use for them.
 func (m Message) Encode() (Encoded, error) {
+	if len(m.Data) == 0 {
+		m.Data = json.RawMessage("null")
+	}
 	if !utf8.Valid(m.Data) {
 		m.Data = bytes.ToValidUTF8(m.Data, []byte("\uFFFD"))
 	}

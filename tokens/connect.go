@@ -48,7 +48,7 @@ func (k *Keeper) Put(ctx context.Context, g Grant, also ...Also) error {
 func (k *Keeper) detached(ctx context.Context, change func(context.Context, *events.Tx) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), putFor)
 	defer cancel()
-	return k.untilStored(ctx, change)
+	return k.untilStored(ctx, func() {}, change)
 }
 
 func (k *Keeper) storeGrant(ctx context.Context, tx *events.Tx, account string, s sealedPair) error {

@@ -3,6 +3,7 @@ package tokens
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -21,7 +22,10 @@ func (k *Keeper) keep(ctx context.Context, l *lease, from row, pair Pair) error 
 	ctx = context.WithoutCancel(ctx)
 	defer l.renew(ctx)()
 	var restored bool
-	err = k.untilStored(ctx, func(ctx context.Context, tx *events.Tx) error {
+	waits := sync.OnceFunc(func() {
+		k.log.Error("a rotated token waits in memory for the database: it is lost if the gateway stops before that is back", "account", from.Account)
+	})
+	err = k.untilStored(ctx, waits, func(ctx context.Context, tx *events.Tx) error {
 		var err error
 		restored, err = k.storeRotated(ctx, tx, from, sealed, pair.Access)
 		return err
@@ -49,8 +53,8 @@ func (k *Keeper) keep(ctx context.Context, l *lease, from row, pair Pair) error 
 }
 
 // untilStored hands a change to the log until it has been decided: stored, refused for what it is, or
-// the log has closed.
-func (k *Keeper) untilStored(ctx context.Context, change func(context.Context, *events.Tx) error) error {
+// the log has closed. Each time that it has to wait it says so.
+func (k *Keeper) untilStored(ctx context.Context, waits func(), change func(context.Context, *events.Tx) error) error {
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 50*time.Millisecond, 5*time.Second
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
@@ -59,7 +63,7 @@ func (k *Keeper) untilStored(ctx context.Context, change func(context.Context, *
 			return struct{}{}, err
 		}
 		return struct{}{}, backoff.Permanent(err)
-	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0))
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(error, time.Duration) { waits() }))
 	return err
 }
 

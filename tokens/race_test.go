@@ -3,6 +3,7 @@ package tokens_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -194,6 +195,9 @@ func TestPairIsStoredWhenTheDatabaseComesBack(t *testing.T) {
 	}
 	token, err := p.Token(t.Context(), account)
 	want(t, token, err, "access-2")
+	if n := strings.Count(p.logs.String(), "waits in memory"); n != 1 {
+		t.Errorf("it was said %d times that the gateway should not be stopped now", n)
+	}
 }
 
 func TestPairIsStoredWhenTheLogHasClosed(t *testing.T) {

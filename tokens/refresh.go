@@ -103,7 +103,8 @@ func (k *Keeper) refreshHeld(ctx context.Context, account string, rejected vault
 // ask refreshes at DoorFlow and stores what comes. errSuperseded means that the row has changed
 // meanwhile and should be looked at again.
 func (k *Keeper) ask(ctx context.Context, l *lease, r row, rejected vault.Secret) (vault.Secret, error) {
-	if age := k.now().UnixMilli() - r.RefreshedAt; !rejected.IsZero() && age < k.pace.rest(r.Account).Milliseconds() {
+	// A replica whose clock is ahead may have refreshed it in our future: that is no fresher than as long ago.
+	if age := k.now().Sub(time.UnixMilli(r.RefreshedAt)).Abs(); !rejected.IsZero() && age < k.pace.rest(r.Account) {
 		return vault.Secret{}, errFreshRejected
 	}
 	old, err := k.vault.Open(place(r.Account, "refresh_token"), r.Refresh)

@@ -2,6 +2,7 @@ package tokens_test
 
 import (
 	"context"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -93,6 +94,38 @@ func TestCallerLeavesAndThePairIsStored(t *testing.T) {
 		p.drain(t)
 		token, err := p.Token(t.Context(), account)
 		want(t, token, err, "access-2")
+	})
+}
+
+// A gateway that stops finishes what DoorFlow was asked, and asks no more.
+func TestDrainingKeeperStartsNoRefresh(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		s, asked, answer := &script{}, make(chan struct{}), make(chan struct{})
+		p := newProcess(t, db, s, "")
+		s.on(func(context.Context, string) (tokens.Pair, error) {
+			close(asked)
+			<-answer
+			return pair("2", p.now().Add(time.Hour)), nil
+		})
+		p.connect(t, "access-1", "refresh-1", -time.Second)
+		first := make(chan error, 1)
+		go func() {
+			_, err := p.Token(t.Context(), account)
+			first <- err
+		}()
+		<-asked
+		p.Drain()
+		close(answer)
+		if err := <-first; err != nil {
+			t.Fatal(err)
+		}
+		token, err := p.Token(t.Context(), account)
+		want(t, token, err, "access-2")
+		_, err = p.Rejected(t.Context(), account, token)
+		wantError(t, err, tokens.ErrUnavailable)
+		if n := len(s.calls()); n != 1 {
+			t.Errorf("%d refreshes", n)
+		}
 	})
 }
 
@@ -192,6 +225,22 @@ func TestFreshTokensThatAreRefusedMakeNoStorm(t *testing.T) {
 	if got := p.status(t); got != tokens.StatusActive {
 		t.Fatalf("status %s", got)
 	}
+}
+
+// A replica that is ahead of this one has refreshed; what looks like the future must not count as just now.
+func TestRefusalOfATokenFromAReplicaThatIsAhead(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		s, keyset := &script{}, filepath.Join(t.TempDir(), "keyset.json")
+		ahead, here := newProcess(t, db, s, keyset), newProcess(t, db, s, keyset)
+		ahead.advance(5 * time.Minute)
+		s.on(func(context.Context, string) (tokens.Pair, error) { return pair("2", ahead.now().Add(time.Hour)), nil })
+		ahead.connect(t, "access-1", "refresh-1", -time.Second)
+		token, err := ahead.Token(t.Context(), account)
+		want(t, token, err, "access-2")
+		s.on(func(context.Context, string) (tokens.Pair, error) { return pair("3", here.now().Add(time.Hour)), nil })
+		token, err = here.Rejected(t.Context(), account, token)
+		want(t, token, err, "access-3")
+	})
 }
 
 func TestFullLogDoesNotTurnAPairAway(t *testing.T) {

@@ -42,12 +42,19 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 }
 
-// finish lets nothing new begin and waits for what is under way. A database that stays away must not
-// keep the gateway from stopping: once the log closes, storing ends too.
-func (k *Keeper) finish() {
+// Drain lets nothing new begin: who needs a refresh is told ErrUnavailable. A gateway that stops calls it
+// first of all, so that what DoorFlow was asked before has the whole time of the stop to come back and be
+// stored. Run waits for that.
+func (k *Keeper) Drain() {
 	k.mu.Lock()
+	defer k.mu.Unlock()
 	k.closing = true
-	k.mu.Unlock()
+}
+
+// finish waits for what is under way. A database that stays away must not keep the gateway from stopping:
+// once the log closes, storing ends too.
+func (k *Keeper) finish() {
+	k.Drain()
 	done := make(chan struct{})
 	go func() {
 		k.working.Wait()

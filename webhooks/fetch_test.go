@@ -380,7 +380,6 @@ func TestFetcherKeepsItsPace(t *testing.T) {
 		for id := range all {
 			g.take(t, eventItem(id, fmt.Sprintf("ack%06d", id)))
 		}
-		began := time.Now()
 		run(t, newFetcher(t, g, c).Run)
 		run(t, newFetcher(t, open(t, db), c).Run)
 		await(t, "all are fetched", func() bool { return g.states(t)["done"] == all })
@@ -397,9 +396,6 @@ func TestFetcherKeepsItsPace(t *testing.T) {
 					t.Fatalf("%d requests within %v", j-i+1, took)
 				}
 			}
-		}
-		if took := time.Since(began); took > 3*(all-4)*time.Second/5 {
-			t.Errorf("took %v: slower than it may be", took)
 		}
 	})
 }

@@ -302,6 +302,9 @@ func (a *App) Run(ctx context.Context) error {
 		a.log.Info("stopping: what was accepted is being finished")
 	case err = <-failed:
 	}
+	if a.keeper != nil {
+		a.keeper.Drain()
+	}
 	deadline := time.NewTimer(stopTimeout)
 	defer deadline.Stop()
 	for i, s := range stages {

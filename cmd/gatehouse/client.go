@@ -112,7 +112,7 @@ func (c *client) send(ctx context.Context, method, path string, query url.Values
 // token is the key given, or on the gateway's own machine the first admin token.
 func (c *client) token() (vault.Secret, error) {
 	if c.URL.Scheme != "https" && !isLoopback(c.URL.Hostname()) {
-		return vault.Secret{}, usageError("GATEHOUSE_URL: want https; a key is not sent in clear over a network")
+		return vault.Secret{}, errors.New("GATEHOUSE_URL: want https; a key is not sent in clear over a network")
 	}
 	if !c.Token.IsZero() {
 		return c.Token, nil

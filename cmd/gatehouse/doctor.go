@@ -92,11 +92,11 @@ func (c *doctorCommand) print(out io.Writer, settings []setting, findings []find
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, s := range settings {
-		fmt.Fprintf(w, "%s\t%s\n", s.Name, orDash(s.Value))
+		fmt.Fprintf(w, "%s\t%s\n", s.Name, printable(orDash(s.Value)))
 	}
 	fmt.Fprintln(w)
 	for _, f := range findings {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", strings.ToUpper(f.Status), f.Check, f.Detail)
+		fmt.Fprintf(w, "%s\t%s\t%s\n", strings.ToUpper(f.Status), f.Check, printable(f.Detail))
 		if f.Fix != "" {
 			fmt.Fprintf(w, "\t\t→ %s\n", f.Fix)
 		}

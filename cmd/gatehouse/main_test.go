@@ -101,6 +101,9 @@ func eventually(t testing.TB, within time.Duration, check func() string) {
 	}
 }
 
+// leaseAndMore is longer than a dead replica's log belongs to it.
+const leaseAndMore = 40 * time.Second
+
 // pause lets the load run for a random while: the moment of a crash must not depend on anything.
 func pause(least, most time.Duration) { time.Sleep(least + rand.N(most-least)) }
 

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"gatehouse/doorflow"
@@ -90,9 +91,9 @@ func (c *webhookSend) Run(ctx context.Context, t *terminal) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(t.out, "%s\n", resp.Status)
+	fmt.Fprintln(t.out, printable(resp.Status))
 	if len(answer) > 0 {
-		fmt.Fprintf(t.out, "%s\n", bytes.TrimSpace(answer))
+		fmt.Fprintln(t.out, printable(strings.Join(strings.Fields(string(answer)), " ")))
 	}
 	if resp.StatusCode != http.StatusOK {
 		return errReported

@@ -21,8 +21,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	_ "github.com/jackc/pgx/v5/stdlib" // the "pgx" driver
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/jmoiron/sqlx"
 	"github.com/mattn/go-sqlite3"
 )
@@ -83,10 +84,11 @@ func (c sqliteConnector) Connect(context.Context) (driver.Conn, error) { return 
 func (c sqliteConnector) Driver() driver.Driver                        { return c.driver }
 
 func openPostgres(ctx context.Context, url string) (*DB, error) {
-	pool, err := sqlx.Open("pgx", url)
+	config, err := pgx.ParseConfig(url)
 	if err != nil {
 		return nil, errors.New("GATEHOUSE_DATABASE_URL is not a PostgreSQL URL (postgres://user@host:5432/name)")
 	}
+	pool := sqlx.NewDb(stdlib.OpenDB(*config, stdlib.OptionAfterConnect(limitIdle)), "pgx")
 	pool.SetMaxOpenConns(16)
 	pool.SetMaxIdleConns(16)
 	pool.SetConnMaxLifetime(30 * time.Minute)
@@ -96,6 +98,13 @@ func openPostgres(ctx context.Context, url string) (*DB, error) {
 		return nil, errors.Join(fmt.Errorf("reaching PostgreSQL: %s", describeConnect(err)), pool.Close())
 	}
 	return &DB{write: pool, read: pool, postgres: true}, nil
+}
+
+// limitIdle ends a transaction whose client has fallen silent. A replica that loses its power in the middle
+// of one would otherwise keep its rows locked until TCP notices, and nobody could take its log over.
+func limitIdle(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `SET idle_in_transaction_session_timeout = '30s'`)
+	return err
 }
 
 // describeConnect keeps to one line what pgx spreads over several.
