@@ -114,12 +114,8 @@ func (h *Handlers) query(c echo.Context) (Query, error) {
 			return Query{}, invalid.Field("since", "must be a time such as 2026-01-01T00:00:00Z (RFC 3339)")
 		}
 	}
-	if s := c.QueryParam("limit"); s != "" {
-		if q.Limit, err = strconv.Atoi(s); err != nil || q.Limit < 1 || q.Limit > MaxPage {
-			return Query{}, invalid.Field("limit", "must be a number from 1 to %d", MaxPage)
-		}
-	}
-	return q, nil
+	q.Limit, err = invalid.Limit(c.QueryParam("limit"), defaultPage, MaxPage)
+	return q, err
 }
 
 func (h *Handlers) filter(c echo.Context) (Filter, error) {

@@ -40,7 +40,7 @@ func TestConnectingInTheBrowser(t *testing.T) {
 		}
 		csp := p.header.Get("Content-Security-Policy")
 		if !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "form-action 'self' https: "+g.doorflow.URL) ||
-			!strings.Contains(csp, "frame-ancestors 'none'") || p.header.Get("Referrer-Policy") != "no-referrer" || p.header.Get("Cache-Control") != "no-store" {
+			!strings.Contains(csp, "frame-ancestors 'none'") || p.header.Get("Referrer-Policy") != "same-origin" || p.header.Get("Cache-Control") != "no-store" {
 			t.Error(p.header)
 		}
 		_, style, _ := strings.Cut(p.body, "<style>")
@@ -49,6 +49,9 @@ func TestConnectingInTheBrowser(t *testing.T) {
 			t.Error("the policy does not allow the page's own style")
 		}
 		p = b.walk(link, "allow", account)
+		if got := p.header.Get("Referrer-Policy"); got != "no-referrer" {
+			t.Errorf("the callback's page, whose URL holds state and code, has Referrer-Policy %q", got)
+		}
 		if p.status != http.StatusOK || !strings.Contains(p.body, "Connected") || !strings.Contains(p.body, account) {
 			t.Fatal(p.status, p.body)
 		}

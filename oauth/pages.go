@@ -49,6 +49,11 @@ func (c *Connect) page(e echo.Context, status int, v view, formTargets string) e
 		return err
 	}
 	secureHeaders(e, styleSource, formTargets)
+	if v.Button {
+		// With no-referrer a browser sends "Origin: null" with the form. Those that have no Sec-Fetch-Site to
+		// go by (Safari before 16.4) would be taken for another site. To other origins this sends nothing either.
+		e.Response().Header().Set("Referrer-Policy", "same-origin")
+	}
 	return e.HTMLBlob(status, buf.Bytes())
 }
 

@@ -25,7 +25,7 @@ const (
 
 // List is GET /v1/connections.
 func (h *Handlers) List(c echo.Context) error {
-	limit, err := parseLimit(c.QueryParam("limit"))
+	limit, err := invalid.Limit(c.QueryParam("limit"), defaultLimit, maxLimit)
 	if err != nil {
 		return err
 	}
@@ -83,15 +83,4 @@ func (h *Handlers) account(c echo.Context) (string, error) {
 		return "", ErrNotFound
 	}
 	return account, nil
-}
-
-func parseLimit(s string) (int, error) {
-	if s == "" {
-		return defaultLimit, nil
-	}
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 1 || n > maxLimit {
-		return 0, invalid.Field("limit", "must be a number from 1 to %d", maxLimit)
-	}
-	return n, nil
 }

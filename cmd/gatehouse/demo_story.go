@@ -90,12 +90,8 @@ func (d *demo) connect(ctx context.Context) error {
 	if state.Status != "connected" {
 		return fmt.Errorf("the link is %q", state.Status)
 	}
-	return d.awaitActive(ctx)
-}
-
-// awaitActive waits until the fetcher has seen the connection, so that the first webhook finds it.
-func (d *demo) awaitActive(ctx context.Context) error {
-	_, err := d.app.fetcher.Look(ctx)
+	// The fetcher sees the connection at once, so that the first webhook finds it.
+	_, err = d.app.fetcher.Look(ctx)
 	return err
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -105,5 +106,9 @@ func (a *App) checks() []web.Check {
 
 // canStore commits, so that a disk that is full or gone shows, and shows as well when it is back.
 func (a *App) canStore(ctx context.Context) error {
-	return a.events.Do(ctx, func(context.Context, *events.Tx) error { return nil })
+	err := a.events.Do(ctx, func(context.Context, *events.Tx) error { return nil })
+	if errors.Is(err, events.ErrOverloaded) {
+		return nil // it stores as fast as it can; to be taken out of service would only move the load on
+	}
+	return err
 }

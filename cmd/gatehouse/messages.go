@@ -162,10 +162,11 @@ func (c *messageTail) Run(ctx context.Context, t *terminal) error {
 	last := ""
 	for ctx.Err() == nil {
 		err := c.follow(ctx, t, &last)
-		if refused, ok := errors.AsType[problem](err); ok && refused.Status < 500 && refused.Status != http.StatusTooManyRequests {
-			return err
-		}
-		if last == "" && err != nil && ctx.Err() == nil {
+		refused, answered := errors.AsType[problem](err)
+		switch {
+		case ctx.Err() != nil:
+		case answered && refused.Status < 500 && refused.Status != http.StatusTooManyRequests,
+			err != nil && last == "", errors.Is(err, errNotShown):
 			return err
 		}
 		select {
@@ -175,6 +176,9 @@ func (c *messageTail) Run(ctx context.Context, t *terminal) error {
 	}
 	return nil
 }
+
+// errNotShown ends the tail: what came cannot be read, or nobody reads what is written.
+var errNotShown = errors.New("showing the messages")
 
 func (c *messageTail) follow(ctx context.Context, t *terminal, last *string) error {
 	header := http.Header{"Accept": {"text/event-stream"}}
@@ -188,7 +192,7 @@ func (c *messageTail) follow(ctx context.Context, t *terminal, last *string) err
 	defer resp.Body.Close()
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, 4<<20)
-	var id string
+	id := *last
 	for lines.Scan() {
 		field, value, _ := strings.Cut(lines.Text(), ": ")
 		switch field {
@@ -196,8 +200,9 @@ func (c *messageTail) follow(ctx context.Context, t *terminal, last *string) err
 			id = value
 		case "data":
 			if err := c.show(t, []byte(value)); err != nil {
-				return err
+				return fmt.Errorf("%w: %w", errNotShown, err)
 			}
+		case "": // the end of an event
 			*last = id
 		}
 	}
@@ -211,7 +216,7 @@ func (c *messageTail) show(t *terminal, data []byte) error {
 	}
 	var m stored
 	if err := json.Unmarshal(data, &m); err != nil {
-		return fmt.Errorf("reading the gateway's stream: %w", err)
+		return err
 	}
 	return m.print(t.out)
 }

@@ -110,7 +110,7 @@ func TestPostgresKilledWhileRunning(t *testing.T) {
 
 // The disk fills up under the database and JetStream alike, and is cleared again.
 func TestDiskFullWhileRunning(t *testing.T) {
-	disk := smallDisk(t, "size=48m")
+	disk := smallDisk(t, t.TempDir(), "size=48m")
 	g := newGateway(t, nil)
 	g.data = filepath.Join(disk, "data")
 	g.env["GATEHOUSE_DATA_DIR"] = g.data
@@ -136,6 +136,37 @@ func TestDiskFullWhileRunning(t *testing.T) {
 	l.end()
 	l.wantOnly(t, http.StatusOK, http.StatusServiceUnavailable)
 	g.awaitRelayed() // by itself, without a new start
+	l.verify(t, completeEmbedded(t, g, l), nil)
+}
+
+// The disk of JetStream alone is full: webhooks are taken all the same, and relayed when there is room again.
+func TestJetStreamDiskFullWhileRunning(t *testing.T) {
+	g := newGateway(t, nil)
+	store := filepath.Join(g.data, "jetstream")
+	if err := os.MkdirAll(store, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	smallDisk(t, store, "size=32m")
+	g.start()
+	l := newLoad()
+	l.begin(t, senders/2, g)
+	l.awaitAnswers(t, 100)
+	ballast := filepath.Join(store, "ballast")
+	fill(t, ballast)
+	eventually(t, 30*time.Second, func() string {
+		if !strings.Contains(g.log(), "no space left on device") {
+			return "JetStream did not notice that its disk is full: this test proves nothing"
+		}
+		return ""
+	})
+	l.awaitAnswers(t, 100)
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	l.awaitAnswers(t, 100)
+	l.end()
+	l.wantOnly(t, http.StatusOK)
+	g.awaitRelayed()
 	l.verify(t, completeEmbedded(t, g, l), nil)
 }
 
@@ -171,9 +202,8 @@ func (g *gateway) metrics() map[string]float64 {
 }
 
 // smallDisk mounts one, which only root may.
-func smallDisk(t *testing.T, options string) string {
+func smallDisk(t *testing.T, dir, options string) string {
 	t.Helper()
-	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
 		t.Skipf("skipped: mounting a small disk needs root with the right to mount: %v", err)
 	}

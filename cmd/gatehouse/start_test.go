@@ -141,7 +141,7 @@ func TestWhatIsWrongAroundItEndsTheStart(t *testing.T) {
 		g.fails(t, 1, g.data)
 	})
 	t.Run("full disk", func(t *testing.T) {
-		disk := smallDisk(t, "size=4m")
+		disk := smallDisk(t, t.TempDir(), "size=4m")
 		fill(t, filepath.Join(disk, "ballast"))
 		g := newGateway(t, map[string]string{"GATEHOUSE_DATA_DIR": filepath.Join(disk, "data")})
 		g.fails(t, 1, "data")

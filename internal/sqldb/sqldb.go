@@ -139,12 +139,6 @@ func (db *DB) Select(ctx context.Context, dest any, query string, args ...any) e
 	return db.read.SelectContext(ctx, dest, db.read.Rebind(query), args...)
 }
 
-// Ping tells whether the database answers and a write to it reaches the disk.
-func (db *DB) Ping(ctx context.Context) error {
-	_, err := db.Acquire(ctx, "ping", "ping", time.Second)
-	return err
-}
-
 // Tx is a transaction on the writing pool whose queries are written with `?`.
 type Tx struct {
 	*sqlx.Tx
