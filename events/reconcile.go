@@ -27,6 +27,10 @@ type checkpoint struct {
 	StreamCreated int64  `db:"stream_created"`
 }
 
+// answerWait is how long NATS may take to answer while the log is compared with the stream. An answer that
+// was lost with its connection never comes, and looking again costs little.
+const answerWait = 10 * time.Second
+
 func (r *Relay) doubt(reason string) {
 	r.metrics.reconciles.WithLabelValues(reason).Inc()
 	clear(r.flights)
@@ -134,8 +138,11 @@ func (r *Relay) lastHolding(ctx context.Context, view streamView, l *lane) (chec
 	// What is lost from a stream is lost from its end, so if a checkpoint holds, all older ones do.
 	var failed error
 	i := sort.Search(len(all), func(i int) bool {
-		holds, err := view.holds(ctx, all[i])
-		failed = errors.Join(failed, err)
+		if failed != nil {
+			return true // nothing is to be learned now
+		}
+		var holds bool
+		holds, failed = view.holds(ctx, all[i])
 		return holds
 	})
 	if failed != nil {
@@ -192,6 +199,8 @@ func (v streamView) holds(ctx context.Context, c checkpoint) (bool, error) {
 
 // idAt returns the id of the message at a place in the stream, "" where there is none.
 func (v streamView) idAt(ctx context.Context, seq int64) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
 	m, err := v.stream.GetMsg(ctx, uint64(seq))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return "", nil
@@ -211,6 +220,10 @@ func (v streamView) scan(ctx context.Context, from int64, starts map[int64]check
 	if from > last {
 		return found, tops, nil
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stalled := time.AfterFunc(answerWait, cancel)
+	defer stalled.Stop()
 	consumer, err := v.stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
 		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: uint64(from), HeadersOnly: true,
 		InactiveThreshold: 10 * time.Second,
@@ -229,6 +242,7 @@ func (v streamView) scan(ctx context.Context, from int64, starts map[int64]check
 		if err != nil {
 			return nil, nil, fmt.Errorf("reading the stream: %w", err)
 		}
+		stalled.Reset(answerWait)
 		meta, err := m.Metadata()
 		if err != nil {
 			return nil, nil, fmt.Errorf("reading the stream: %w", err)

@@ -1,15 +1,19 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime/pprof"
 	"slices"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -17,9 +21,11 @@ import (
 
 	"gatehouse/doorflow"
 	"gatehouse/internal/telemetry"
+	"gatehouse/web"
 )
 
 type benchCommands struct {
+	Load   benchLoad   `cmd:"" hidden:"" help:"Send webhooks, for the other benchmarks."`
 	Ingest benchIngest `cmd:"" help:"Accept signed webhooks as fast as possible, beside a bare handler that only reads and verifies."`
 }
 
@@ -102,7 +108,7 @@ func median(samples []sample) sample {
 	return samples[len(samples)/2]
 }
 
-// bare measures an Echo handler that only reads and verifies.
+// bare measures an Echo handler that only reads and verifies, on the same server as the gateway's.
 func (c *benchIngest) bare(ctx context.Context) (sample, error) {
 	verifier := &doorflow.Verifier{Secrets: [][]byte{[]byte(benchSecret)}, Tolerance: 5 * time.Minute}
 	e := echo.New()
@@ -120,11 +126,12 @@ func (c *benchIngest) bare(ctx context.Context) (sample, error) {
 	if err != nil {
 		return sample{}, err
 	}
-	server := &http.Server{Handler: e, ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = server.Serve(listener) }()
-	defer server.Close()
-	load := newLoad(listener.Addr().String(), c.Connections)
-	return load.run(ctx, c.Duration)
+	running, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- web.Serve(running, listener, e, nil, telemetry.NewLogger(io.Discard, "json", 0)) }()
+	defer func() { stop(); <-ended }()
+	s, _, err := c.load(ctx, listener.Addr().String())
+	return s, err
 }
 
 // durable measures the gateway without its relay: a request counts when its commit has been synced.
@@ -177,12 +184,12 @@ func (c *benchIngest) gateway(ctx context.Context, relay bool) (s sample, err er
 	running, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- app.Run(running) }()
-	load := newLoad(addr, c.Connections)
 	began := time.Now()
-	s, err = load.run(ctx, c.Duration)
+	var sent int64
+	s, sent, err = c.load(ctx, addr)
 	if err == nil && relay {
 		if err = app.awaitRelayed(ctx); err == nil {
-			s.Rate = float64(load.sent.Load()) / time.Since(began).Seconds()
+			s.Rate = float64(sent) / time.Since(began).Seconds()
 		}
 	}
 	stop()
@@ -190,4 +197,22 @@ func (c *benchIngest) gateway(ctx context.Context, relay bool) (s sample, err er
 		err = failed
 	}
 	return s, err
+}
+
+// load sends webhooks from a process of its own, as senders do: in the server's it would share its scheduler.
+func (c *benchIngest) load(ctx context.Context, addr string) (sample, int64, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return sample{}, 0, err
+	}
+	cmd := exec.CommandContext(ctx, self, "bench", "load", "--addr", addr,
+		"--connections", strconv.Itoa(c.Connections), "--duration", c.Duration.String())
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return sample{}, 0, fmt.Errorf("the sender: %w: %s", err, bytes.TrimSpace(errs.Bytes()))
+	}
+	var r loadResult
+	err = json.Unmarshal(out.Bytes(), &r)
+	return r.sample, r.Sent, err
 }

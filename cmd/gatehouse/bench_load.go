@@ -18,6 +18,28 @@ import (
 	"gatehouse/doorflow"
 )
 
+// benchLoad is the sender's side of a benchmark.
+type benchLoad struct {
+	Addr        string        `env:"-" required:"" help:"Where to send."`
+	Connections int           `env:"-" required:"" help:"Connections that send at once."`
+	Duration    time.Duration `env:"-" required:"" help:"How long to measure."`
+}
+
+// loadResult is what it prints.
+type loadResult struct {
+	sample
+	Sent int64 `json:"sent"` // warming up included
+}
+
+func (c *benchLoad) Run(ctx context.Context, t *terminal) error {
+	l := newLoad(c.Addr, c.Connections)
+	s, err := l.run(ctx, c.Duration)
+	if err != nil {
+		return err
+	}
+	return writeJSON(t.out, loadResult{s, l.sent.Load()})
+}
+
 // load sends signed webhooks, each with one new notification, over a number of connections.
 type load struct {
 	url         string

@@ -179,13 +179,15 @@ func readStream(t testing.TB, js jetstream.JetStream) *seen {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if stream.CachedInfo().State.Msgs == 0 {
+		return s
+	}
 	consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if stream.CachedInfo().State.Msgs == 0 {
-		return s
-	}
+	// It would live on for minutes, and a stream takes only so many.
+	defer func() { _ = stream.DeleteConsumer(ctx, consumer.CachedInfo().Name) }()
 	messages, err := consumer.Messages(jetstream.PullMaxMessages(2000))
 	if err != nil {
 		t.Fatal(err)

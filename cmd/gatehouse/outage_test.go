@@ -110,7 +110,7 @@ func TestPostgresKilledWhileRunning(t *testing.T) {
 
 // The disk fills up under the database and JetStream alike, and is cleared again.
 func TestDiskFullWhileRunning(t *testing.T) {
-	disk := smallDisk(t, t.TempDir(), "size=48m")
+	disk := smallDisk(t, t.TempDir(), "size=192m")
 	g := newGateway(t, nil)
 	g.data = filepath.Join(disk, "data")
 	g.env["GATEHOUSE_DATA_DIR"] = g.data
