@@ -12,12 +12,23 @@ func TestClassify(t *testing.T) {
 		code        int64
 		class, name string
 	}{
-		{0, "other", "0"}, {9, "other", "9"},
-		{10, "access", "granted"}, {18, "access", "granted"}, {19, "other", "19"},
-		{20, "access", "denied"}, {29, "access", "denied"},
-		{30, "door", "30"}, {37, "door", "37"}, {38, "other", "38"},
-		{69, "other", "69"}, {70, "access", "granted"}, {71, "access", "denied"}, {73, "access", "denied"}, {74, "other", "74"},
-		{-10, "other", "-10"}, {math.MaxInt64, "other", "9223372036854775807"},
+		{0, "other", "0"},
+		{9, "other", "9"},
+		{10, "access", "granted"},
+		{18, "access", "granted"},
+		{19, "other", "19"},
+		{20, "access", "denied"},
+		{29, "access", "denied"},
+		{30, "door", "30"},
+		{37, "door", "37"},
+		{38, "other", "38"},
+		{69, "other", "69"},
+		{70, "access", "granted"},
+		{71, "access", "denied"},
+		{73, "access", "denied"},
+		{74, "other", "74"},
+		{-10, "other", "-10"},
+		{math.MaxInt64, "other", "9223372036854775807"},
 	} {
 		if got := events.Classify(tt.code); got != (events.Class{Class: tt.class, Name: tt.name}) {
 			t.Errorf("code %d is %v, want %s.%s", tt.code, got, tt.class, tt.name)

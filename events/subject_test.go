@@ -76,10 +76,25 @@ func TestPatternMatch(t *testing.T) {
 		want             bool
 	}{
 		{"", "a.b", true},
-		{"a.b", "a.b", true}, {"a.b", "a", false}, {"a.b", "a.b.c", false}, {"a", "a.", false},
-		{"*", "a", true}, {"*", "a.b", false}, {"a.*", "a", false}, {"a.*", "a.b", true}, {"a.*.c", "a.b.c", true}, {"a.*.c", "a.b.d", false},
-		{">", "a", true}, {">", "a.b", true}, {"a.>", "a", false}, {"a.>", "a.b", true}, {"a.>", "a.b.c", true}, {"a.>", "b.c", false},
-		{"a.*.>", "a.b", false}, {"a.*.>", "a.b.c", true}, {"A", "a", false},
+		{"a.b", "a.b", true},
+		{"a.b", "a", false},
+		{"a.b", "a.b.c", false},
+		{"a", "a.", false},
+		{"*", "a", true},
+		{"*", "a.b", false},
+		{"a.*", "a", false},
+		{"a.*", "a.b", true},
+		{"a.*.c", "a.b.c", true},
+		{"a.*.c", "a.b.d", false},
+		{">", "a", true},
+		{">", "a.b", true},
+		{"a.>", "a", false},
+		{"a.>", "a.b", true},
+		{"a.>", "a.b.c", true},
+		{"a.>", "b.c", false},
+		{"a.*.>", "a.b", false},
+		{"a.*.>", "a.b.c", true},
+		{"A", "a", false},
 	} {
 		p, err := events.ParsePattern(tt.pattern)
 		if err != nil {

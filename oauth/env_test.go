@@ -135,6 +135,7 @@ func newGateway(t testing.TB, db *sqldb.DB) *gateway {
 		},
 	})
 	must(t, err)
+	g.keeper.OnDisconnect = g.connect.Disconnected
 	router.GET("/oauth/start/:link", g.connect.StartPage)
 	router.POST("/oauth/start/:link", g.connect.Start)
 	router.GET("/oauth/callback", g.connect.Callback)

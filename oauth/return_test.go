@@ -120,6 +120,25 @@ func TestPendingLinkIsRevokedAfterTenMinutes(t *testing.T) {
 	})
 }
 
+// Whoever disconnects an account while an app has yet to complete it means that too.
+func TestDisconnectEndsAPendingLink(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		g := newGateway(t, db)
+		link, b := g.link(`{"return_url":"`+returnURL+`"}`), g.browser()
+		code := b.returned(t, link, "allow", account).Get("code")
+		if _, err := g.keeper.Disconnect(t.Context(), account); err != nil {
+			t.Fatal(err)
+		}
+		if status, reply := g.api(http.MethodPost, "/v1/connect-links/"+link+"/complete", `{"code":"`+code+`"}`); status != http.StatusTeapot {
+			t.Fatal("completed after it was disconnected", reply)
+		}
+		must(t, g.connect.Sweep(t.Context()))
+		if g.state(link) != "expired" || g.sim.LiveRefreshToken(account) != "" {
+			t.Fatal(g.state(link), "or the tokens live on")
+		}
+	})
+}
+
 func TestLinkRequests(t *testing.T) {
 	g := newGateway(t, sqldbtest.SQLite(t))
 	tests := []struct{ name, body, field string }{

@@ -94,6 +94,14 @@ func (c *Connect) finish(ctx context.Context, r linkRow) error {
 	return err
 }
 
+// Disconnected ends what waits to be completed for an account that is being disconnected: such a link would
+// otherwise bring the connection back. The next sweep revokes what it holds.
+func (c *Connect) Disconnected(ctx context.Context, tx *events.Tx, account string) error {
+	_, err := tx.Exec(ctx, `UPDATE connect_links SET expires_at = ? WHERE connected = ? AND status = 'pending'`,
+		c.now().UnixMilli(), account)
+	return err
+}
+
 // Run expires pending links, revokes what they held, and forgets old links and states.
 func (c *Connect) Run(ctx context.Context) error {
 	ticker := time.NewTicker(sweepEvery)

@@ -75,6 +75,11 @@ func (k *Keeper) storeDisconnected(ctx context.Context, tx *events.Tx, account s
 		StatusDisconnected, sealed, until, account); err != nil {
 		return err
 	}
+	if k.OnDisconnect != nil {
+		if err := k.OnDisconnect(ctx, tx, account); err != nil {
+			return err
+		}
+	}
 	return k.say(tx, account, StatusDisconnected, "", nil)
 }
 

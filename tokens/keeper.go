@@ -68,7 +68,9 @@ type Keeper struct {
 	// OnActive runs in the same commit that makes a connection active (again). It does no I/O but through
 	// tx. Set it before the Keeper is used.
 	OnActive func(ctx context.Context, tx *events.Tx, account string) error
-	// AfterActive is called after that commit.
+	// OnDisconnect runs likewise in the commit that disconnects an account.
+	OnDisconnect func(ctx context.Context, tx *events.Tx, account string) error
+	// AfterActive is called after the commit that makes a connection active.
 	AfterActive func(account string)
 
 	db      *sqldb.DB

@@ -74,8 +74,10 @@ func TestReadinessShowsNoAddresses(t *testing.T) {
 		"address and port": {"dial tcp 10.20.30.40:5432: connect: connection refused", "dial tcp … connect: connection refused"},
 		"IPv6":             {"dial tcp [2001:db8::5]:5432: i/o timeout", "dial tcp … … timeout"},
 		"host's name":      {"lookup db.internal.example: no such host", "lookup … no such host"},
-		"PostgreSQL": {"events: the database did not take the change: failed to connect to `user=gw database=gw`:\n\t10.2.3.4:5432 (db): server error: gone.",
-			"events: the database did not take the change: failed to connect to … … … … server error: gone."},
+		"PostgreSQL": {
+			"events: the database did not take the change: failed to connect to `user=gw database=gw`:\n\t10.2.3.4:5432 (db): server error: gone.",
+			"events: the database did not take the change: failed to connect to … … … … server error: gone.",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, got := ready(t, newFixture(t, func(c *web.Config) { c.Checks = checks(errors.New(row.err), nil) }))

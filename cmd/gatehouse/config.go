@@ -18,15 +18,15 @@ import (
 
 // Config is how a gateway is set up: flags, each with its GATEHOUSE_… variable.
 type Config struct {
-	Addr    string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Public listener: webhooks, OAuth, API."`
-	OpsAddr string `default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Metrics and, to loopback callers, pprof. Empty turns it off."`
+	Addr    string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Public listener: webhooks, OAuth, API. Default: ${default}."`
+	OpsAddr string `default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Metrics and, to loopback callers, pprof. Empty turns it off. Default: ${default}."`
 
-	PublicURL      *url.URL       `default:"http://localhost:8080" placeholder:"URL" help:"The gateway as browsers and DoorFlow see it. https unless loopback."`
+	PublicURL      *url.URL       `default:"http://localhost:8080" placeholder:"URL" help:"The gateway as browsers and DoorFlow see it. https unless loopback. Default: ${default}."`
 	TLSCertFile    string         `name:"tls-cert-file" placeholder:"FILE" help:"Serve https with this certificate chain (PEM)."`
 	TLSKeyFile     string         `name:"tls-key-file" placeholder:"FILE" help:"The certificate's private key (PEM)."`
 	TrustedProxies []netip.Prefix `placeholder:"CIDR,…" help:"Proxies whose forwarded headers count."`
 
-	DataDir     string       `default:"./data" placeholder:"DIR" help:"Database, JetStream store and key set. Made 0700, locked by one process."`
+	DataDir     string       `default:"./data" placeholder:"DIR" help:"Database, JetStream store and key set. Made 0700, locked by one process. Default: ${default}."`
 	DatabaseURL vault.Secret `name:"database-url" placeholder:"URL" help:"postgres://… instead of SQLite in the data directory."`
 	KeysetFile  string       `placeholder:"FILE" help:"Tink key set for secrets at rest. Default: keyset.json in the data directory."`
 	AdminToken  vault.Secret `placeholder:"TOKEN" help:"The first API key, all scopes. Default: made at first start, kept as admin-token in the data directory."`
@@ -43,8 +43,8 @@ type Config struct {
 	DoorflowWebhookSecrets   vault.Secret  `placeholder:"SECRET,…" help:"Secrets that sign webhooks, all tried. Default: the client secret."`
 	DoorflowWebhookTolerance time.Duration `default:"5m" help:"How far a webhook's Timestamp may lie from now, in both directions."`
 	DoorflowScopes           scopes        `default:"account.person account.channel.readonly account.event.access.readonly account.credential_type.readonly account.sync" help:"Scopes to ask for, separated by spaces."`
-	DoorflowAPIURL           *url.URL      `name:"doorflow-api-url" default:"https://api.doorflow.com" placeholder:"URL" help:"DoorFlow's API. https unless loopback."`
-	DoorflowAuthorizeURL     *url.URL      `default:"https://admin.doorflow.com/oauth/authorize" placeholder:"URL" help:"DoorFlow's authorize page. https unless loopback."`
+	DoorflowAPIURL           *url.URL      `name:"doorflow-api-url" default:"https://api.doorflow.com" placeholder:"URL" help:"DoorFlow's API. https unless loopback. Default: ${default}."`
+	DoorflowAuthorizeURL     *url.URL      `default:"https://admin.doorflow.com/oauth/authorize" placeholder:"URL" help:"DoorFlow's authorize page. https unless loopback. Default: ${default}."`
 	CredentialNumbers        numbersMode   `default:"mask" enum:"mask,hmac,pass" help:"Card numbers and PINs in published events: mask, hmac (a stable pseudonym) or pass."`
 	Retention                time.Duration `default:"168h" help:"How long published messages are kept."`
 

@@ -49,7 +49,11 @@ func (a *App) openTokens() error {
 		Client: client, Connections: a.keeper, DB: a.db, Events: a.events, Vault: a.vault,
 		PublicURL: a.config.PublicURL.String(), ReturnURLs: a.config.ReturnURLs, Scopes: a.config.DoorflowScopes, Log: a.log,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	a.keeper.OnDisconnect = a.connect.Disconnected
+	return nil
 }
 
 // openWeb gives each listener its handler.

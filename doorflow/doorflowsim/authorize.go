@@ -47,8 +47,10 @@ func (s *Sim) authorize(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodGet && !s.o.SkipConsent:
 		s.showConsent(w, p)
 	case r.Method == http.MethodPost && p.Get("decision") != "allow":
-		redirectBack(w, r, p, url.Values{"error": {"access_denied"},
-			"error_description": {"The resource owner or authorization server denied the request."}})
+		redirectBack(w, r, p, url.Values{
+			"error":             {"access_denied"},
+			"error_description": {"The resource owner or authorization server denied the request."},
+		})
 	default:
 		s.allow(w, r, p)
 	}

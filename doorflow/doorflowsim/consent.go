@@ -29,8 +29,10 @@ func (s *Sim) showConsent(w http.ResponseWriter, p url.Values) {
 		d.Accounts = append(d.Accounts, choice{ID: id, Name: s.accounts[id].name, Checked: id == AccountA})
 	}
 	s.mu.Unlock()
-	for _, name := range []string{"response_type", "client_id", "redirect_uri", "scope", "state",
-		"code_challenge", "code_challenge_method"} {
+	for _, name := range []string{
+		"response_type", "client_id", "redirect_uri", "scope", "state",
+		"code_challenge", "code_challenge_method",
+	} {
 		if p.Has(name) {
 			d.Hidden = append(d.Hidden, hiddenField{name, p.Get(name)})
 		}

@@ -41,8 +41,10 @@ type simState struct {
 func (s *Sim) state() simState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := simState{Now: Time{s.now()}, PublicURL: s.origin(), WebhookURL: s.webhookURL,
-		Waiting: len(s.queue.waiting), InFlight: s.queue.inFlight}
+	st := simState{
+		Now: Time{s.now()}, PublicURL: s.origin(), WebhookURL: s.webhookURL,
+		Waiting: len(s.queue.waiting), InFlight: s.queue.inFlight,
+	}
 	for _, id := range []string{AccountA, AccountB} {
 		a := s.accounts[id]
 		st.Accounts = append(st.Accounts, accountState{

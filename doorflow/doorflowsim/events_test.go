@@ -92,8 +92,15 @@ func TestPagination(t *testing.T) {
 		query string
 		want  int
 	}{
-		{"", 50}, {"page=3", 24}, {"per_page=100", 100}, {"per_page=200", 100}, {"per_page=-1", 50},
-		{"page=0", 50}, {"page=99999999999", 0}, {"page=9999999", 0}, {"skip_pagination=true", 124},
+		{"", 50},
+		{"page=3", 24},
+		{"per_page=100", 100},
+		{"per_page=200", 100},
+		{"per_page=-1", 50},
+		{"page=0", 50},
+		{"page=99999999999", 0},
+		{"page=9999999", 0},
+		{"skip_pagination=true", 124},
 	} {
 		if got := len(c.api(access, "GET", "/api/3/people?"+test.query, "").list(t)); got != test.want {
 			t.Errorf("%q: %d people, want %d", test.query, got, test.want)
@@ -103,8 +110,10 @@ func TestPagination(t *testing.T) {
 		set      doorflowsim.HeaderSet
 		plain, x string
 	}{
-		{doorflowsim.HeadersBoth, "124", "124"}, {doorflowsim.HeadersPlain, "124", ""},
-		{doorflowsim.HeadersX, "", "124"}, {doorflowsim.HeadersNone, "", ""},
+		{doorflowsim.HeadersBoth, "124", "124"},
+		{doorflowsim.HeadersPlain, "124", ""},
+		{doorflowsim.HeadersX, "", "124"},
+		{doorflowsim.HeadersNone, "", ""},
 	} {
 		c.Faults().PaginationHeaders(test.set)
 		h := c.api(access, "GET", "/api/3/people", "").header

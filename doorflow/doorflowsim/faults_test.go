@@ -90,18 +90,26 @@ func TestSigningFaults(t *testing.T) {
 		signed bool
 		check  func(h hook, now time.Time) bool
 	}{
-		{"StaleTimestamp", func(f *doorflowsim.Faults) { f.StaleTimestamp(1, time.Hour) }, true,
-			func(h hook, now time.Time) bool { return h.header.Get("Timestamp") < fmt.Sprint(now.Unix()-3500) }},
-		{"WrongKey", func(f *doorflowsim.Faults) { f.WrongKey(1) }, false,
-			func(h hook, _ time.Time) bool { return len(h.header.Get("Signature")) == 64 }},
+		{
+			"StaleTimestamp", func(f *doorflowsim.Faults) { f.StaleTimestamp(1, time.Hour) }, true,
+			func(h hook, now time.Time) bool { return h.header.Get("Timestamp") < fmt.Sprint(now.Unix()-3500) },
+		},
+		{
+			"WrongKey", func(f *doorflowsim.Faults) { f.WrongKey(1) }, false,
+			func(h hook, _ time.Time) bool { return len(h.header.Get("Signature")) == 64 },
+		},
 		{"UpperHex", func(f *doorflowsim.Faults) { f.UpperHex(1) }, false, func(h hook, _ time.Time) bool {
 			h.header.Set("Signature", strings.ToLower(h.header.Get("Signature")))
 			return h.signed()
 		}},
-		{"NoSignature", func(f *doorflowsim.Faults) { f.DropHeader(1, "Signature") }, false,
-			func(h hook, _ time.Time) bool { return len(h.header["Signature"]) == 0 }},
-		{"NoTimestamp", func(f *doorflowsim.Faults) { f.DropHeader(1, "Timestamp") }, false,
-			func(h hook, _ time.Time) bool { return len(h.header["Timestamp"]) == 0 }},
+		{
+			"NoSignature", func(f *doorflowsim.Faults) { f.DropHeader(1, "Signature") }, false,
+			func(h hook, _ time.Time) bool { return len(h.header["Signature"]) == 0 },
+		},
+		{
+			"NoTimestamp", func(f *doorflowsim.Faults) { f.DropHeader(1, "Timestamp") }, false,
+			func(h hook, _ time.Time) bool { return len(h.header["Timestamp"]) == 0 },
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := newCloud(t)

@@ -77,8 +77,10 @@ func createReservation(c *call) reply {
 	if len(c.account.reservations) >= maxReservations {
 		return invalid("base", "too many reservations")
 	}
-	r := Reservation{ID: c.sim.newID(), PersonID: int(in.PersonID), StartTime: in.StartTime, EndTime: in.EndTime,
-		ChannelIDs: channels, CreatedAt: c.now, UpdatedAt: c.now}
+	r := Reservation{
+		ID: c.sim.newID(), PersonID: int(in.PersonID), StartTime: in.StartTime, EndTime: in.EndTime,
+		ChannelIDs: channels, CreatedAt: c.now, UpdatedAt: c.now,
+	}
 	c.account.reservations = append(c.account.reservations, r)
 	return created(r)
 }
@@ -130,8 +132,10 @@ func createGroupReservation(c *call) reply {
 	if len(c.account.groupReservations) >= maxReservations {
 		return invalid("base", "too many reservations")
 	}
-	r := GroupReservation{ID: c.sim.newID(), PersonID: int(in.PersonID), StartTime: in.StartTime, EndTime: in.EndTime,
-		GroupIDs: in.GroupIDs, CreatedAt: c.now, UpdatedAt: c.now}
+	r := GroupReservation{
+		ID: c.sim.newID(), PersonID: int(in.PersonID), StartTime: in.StartTime, EndTime: in.EndTime,
+		GroupIDs: in.GroupIDs, CreatedAt: c.now, UpdatedAt: c.now,
+	}
 	c.account.groupReservations = append(c.account.groupReservations, r)
 	return created(r.at(c.now))
 }

@@ -11,8 +11,10 @@ import (
 func (s *Sim) revoke(w http.ResponseWriter, r *http.Request) {
 	s.counts.add(func(c *Stats) { c.Revokes++ })
 	if !s.isClient(r.Header.Get("Authorization")) {
-		writeOAuthError(w, &oauthError{http.StatusForbidden, "unauthorized_client",
-			"You are not authorized to revoke this token"})
+		writeOAuthError(w, &oauthError{
+			http.StatusForbidden, "unauthorized_client",
+			"You are not authorized to revoke this token",
+		})
 		return
 	}
 	if err := r.ParseForm(); err != nil {

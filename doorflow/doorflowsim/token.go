@@ -20,8 +20,10 @@ func invalidRequest(description string) *oauthError {
 }
 
 func invalidGrant() *oauthError {
-	return &oauthError{http.StatusBadRequest, "invalid_grant",
-		"The provided authorization grant is invalid, expired, revoked, does not match the redirection URI used in the authorization request, or was issued to another client."}
+	return &oauthError{
+		http.StatusBadRequest, "invalid_grant",
+		"The provided authorization grant is invalid, expired, revoked, does not match the redirection URI used in the authorization request, or was issued to another client.",
+	}
 }
 
 func invalidScope() *oauthError {
@@ -93,8 +95,10 @@ func (s *Sim) grantToken(r *http.Request) (*tokenReply, *oauthError) {
 		})
 		return reply, fail
 	}
-	return nil, &oauthError{http.StatusBadRequest, "unsupported_grant_type",
-		"The authorization grant type is not supported by the authorization server."}
+	return nil, &oauthError{
+		http.StatusBadRequest, "unsupported_grant_type",
+		"The authorization grant type is not supported by the authorization server.",
+	}
 }
 
 // authenticate takes the client's credentials from the body, as documented, or from Basic, never from both.
@@ -112,8 +116,10 @@ func (s *Sim) authenticate(header string, p url.Values) *oauthError {
 	if id == s.o.ClientID && secret == s.o.ClientSecret {
 		return nil
 	}
-	return &oauthError{http.StatusUnauthorized, "invalid_client",
-		"Client authentication failed due to unknown client, no client authentication included, or unsupported authentication method."}
+	return &oauthError{
+		http.StatusUnauthorized, "invalid_client",
+		"Client authentication failed due to unknown client, no client authentication included, or unsupported authentication method.",
+	}
 }
 
 func (s *Sim) exchange(p url.Values) (*tokenReply, *oauthError) {
