@@ -46,17 +46,17 @@ func rowsAffected(result sql.Result, err error) (int64, error) {
 
 const largestInsert = 64
 
-// Inserter writes many rows with few statements: one INSERT for 64 rows, one for 32, and so on down.
+// Inserter writes many rows with few statements, each for up to 64 of them.
 type Inserter struct {
 	columns int
-	stmts   map[int]*Stmt // by number of rows
+	stmts   [largestInsert + 1]*Stmt // by number of rows
 }
 
 // NewInserter prepares `INSERT INTO table (columns) VALUES … suffix`. The suffix may hold an ON CONFLICT clause.
 func (db *DB) NewInserter(ctx context.Context, table string, columns []string, suffix string) (*Inserter, error) {
-	in := &Inserter{columns: len(columns), stmts: map[int]*Stmt{}}
+	in := &Inserter{columns: len(columns)}
 	tuple := "(?" + strings.Repeat(",?", len(columns)-1) + ")"
-	for n := 1; n <= largestInsert; n *= 2 {
+	for n := 1; n <= largestInsert; n++ {
 		var err error
 		in.stmts[n], err = db.Prepare(ctx, "INSERT INTO "+table+" ("+strings.Join(columns, ", ")+") VALUES "+
 			tuple+strings.Repeat(","+tuple, n-1)+" "+suffix)
@@ -71,17 +71,14 @@ func (db *DB) NewInserter(ctx context.Context, table string, columns []string, s
 // database took; a conflict clause may have passed over some.
 func (in *Inserter) Exec(ctx context.Context, tx *Tx, args []any) (int64, error) {
 	var taken int64
-	for size := largestInsert; len(args) > 0; {
-		if len(args) < size*in.columns {
-			size /= 2
-			continue
-		}
-		n, err := in.stmts[size].Exec(ctx, tx, args[:size*in.columns]...)
+	for len(args) > 0 {
+		rows := min(len(args)/in.columns, largestInsert)
+		n, err := in.stmts[rows].Exec(ctx, tx, args[:rows*in.columns]...)
 		if err != nil {
 			return taken, err
 		}
 		taken += n
-		args = args[size*in.columns:]
+		args = args[rows*in.columns:]
 	}
 	return taken, nil
 }
