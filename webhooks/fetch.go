@@ -30,6 +30,7 @@ const (
 
 const (
 	fetchTimeout  = 15 * time.Second
+	stopGrace     = 4 * time.Second
 	settleTimeout = 30 * time.Second
 	fetchLease    = 2 * time.Minute
 	lookEvery     = 2 * time.Second
@@ -313,12 +314,14 @@ func (f *Fetcher) fetchAll(ctx context.Context, t *turn, rows []opened) bool {
 }
 
 // one fetches a notification's resource and settles it. What has been asked of DoorFlow is brought to its
-// end even if ctx ends meanwhile. It returns false when there is no use in fetching more at once: the
+// end even if ctx ends meanwhile, unless that takes too long for a process that stops. It returns false when there is no use in fetching more at once: the
 // account's connection needs a person, or what was fetched could not be stored.
 func (f *Fetcher) one(ctx context.Context, p *pace, row opened) bool {
+	stopping := ctx
 	ctx = context.WithoutCancel(ctx)
 	started := time.Now()
 	asking, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer context.AfterFunc(stopping, func() { time.AfterFunc(stopGrace, cancel) })()
 	body, err := f.API.Fetch(asking, f.Client(row.Account), doorflow.Target{Path: row.Path, AckToken: row.AckToken, Callback: row.Callback})
 	cancel()
 	f.metrics.seconds.Observe(time.Since(started).Seconds())

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gatehouse/doorflow/doorflowsim"
 )
 
 // What was answered 200 up to the end is stored, and is published by the next start if not by this one.
@@ -125,4 +128,34 @@ func begun(t *testing.T, g *gateway, body string) net.Conn {
 		t.Fatalf("%q %v", answer[:n], err)
 	}
 	return conn
+}
+
+// DoorFlow may hang for as long as it likes: the gateway is gone within ten seconds all the same, and what
+// it was about to fetch is fetched by the next start.
+func TestSigtermWhileDoorFlowHangs(t *testing.T) {
+	g := newGateway(t, nil)
+	df := newCloud(t, g)
+	g.start()
+	df.connected(g)
+	df.Faults().SlowAPI(time.Minute)
+	df.Emit(doorflowsim.AccountA, df.Random(doorflowsim.AccountA))
+	eventually(t, 10*time.Second, func() string {
+		if df.Stats().MaxInFlight[doorflowsim.AccountA] == 0 {
+			return "nothing is being fetched"
+		}
+		return ""
+	})
+	g.signal(syscall.SIGTERM)
+	g.awaitExit(10*time.Second, 0)
+	g.cmd = nil
+	df.Faults().SlowAPI(0)
+	g.start()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := df.WaitLedger(ctx, func(entries []doorflowsim.LedgerEntry) bool {
+		return len(entries) > 0 && entries[len(entries)-1].Acknowledged
+	}); err != nil {
+		t.Fatal("the event was not fetched after the restart")
+	}
+	g.stop()
 }
