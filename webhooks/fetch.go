@@ -320,10 +320,10 @@ func (f *Fetcher) one(ctx context.Context, p *pace, row opened) bool {
 	stopping := ctx
 	ctx = context.WithoutCancel(ctx)
 	started := time.Now()
-	asking, cancel := context.WithTimeout(ctx, fetchTimeout)
-	defer context.AfterFunc(stopping, func() { time.AfterFunc(stopGrace, cancel) })()
+	asking, giveUp := context.WithTimeout(ctx, fetchTimeout)
+	defer context.AfterFunc(stopping, func() { time.AfterFunc(stopGrace, giveUp) })()
 	body, err := f.API.Fetch(asking, f.Client(row.Account), doorflow.Target{Path: row.Path, AckToken: row.AckToken, Callback: row.Callback})
-	cancel()
+	giveUp()
 	f.metrics.seconds.Observe(time.Since(started).Seconds())
 	if err != nil && f.Unusable(err) {
 		f.metrics.outcomes.WithLabelValues("needs_reconnect").Inc()
