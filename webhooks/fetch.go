@@ -314,8 +314,9 @@ func (f *Fetcher) fetchAll(ctx context.Context, t *turn, rows []opened) bool {
 }
 
 // one fetches a notification's resource and settles it. What has been asked of DoorFlow is brought to its
-// end even if ctx ends meanwhile, unless that takes too long for a process that stops. It returns false when there is no use in fetching more at once: the
-// account's connection needs a person, or what was fetched could not be stored.
+// end even if ctx ends meanwhile, unless that takes too long for a process that stops. It returns false
+// when there is no use in fetching more at once: the account's connection needs a person, or what was
+// fetched could not be stored.
 func (f *Fetcher) one(ctx context.Context, p *pace, row opened) bool {
 	stopping := ctx
 	ctx = context.WithoutCancel(ctx)
