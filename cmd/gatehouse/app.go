@@ -55,9 +55,9 @@ type App struct {
 	receiver *webhooks.Receiver
 	fetcher  *webhooks.Fetcher
 
-	public, ops  net.Listener
-	servers      []func(context.Context) error
-	withoutRelay bool // for measuring
+	public, private, ops net.Listener // private and ops may be nil
+	servers              []func(context.Context) error
+	withoutRelay         bool // for measuring
 	// closers are run last to first.
 	closers []func() error
 }

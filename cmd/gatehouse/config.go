@@ -18,8 +18,9 @@ import (
 
 // Config is how a gateway is set up: flags, each with its GATEHOUSE_… variable.
 type Config struct {
-	Addr    string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Public listener: webhooks, OAuth, API. Default: ${default}."`
-	OpsAddr string `default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Metrics and, to loopback callers, pprof. Empty turns it off. Default: ${default}."`
+	Addr      string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Public listener: webhooks, OAuth, API. Default: ${default}."`
+	AdminAddr string `placeholder:"HOST:PORT" help:"Where the API listens instead of on the public listener. Default: it does not."`
+	OpsAddr   string `default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Metrics and, to loopback callers, pprof. Empty turns it off. Default: ${default}."`
 
 	PublicURL      *url.URL       `default:"http://localhost:8080" placeholder:"URL" help:"The gateway as browsers and DoorFlow see it. https unless loopback. Default: ${default}."`
 	TLSCertFile    string         `name:"tls-cert-file" placeholder:"FILE" help:"Serve https with this certificate chain (PEM)."`
@@ -120,10 +121,27 @@ func (c *Config) checkURLs() error {
 	if path := c.PublicURL.Path; path != "" && path != "/" {
 		return fault("PUBLIC_URL", "want no path: the gateway answers at the root")
 	}
-	for name, addr := range map[string]string{"ADDR": c.Addr, "OPS_ADDR": c.OpsAddr} {
-		if _, _, err := net.SplitHostPort(addr); err != nil && !(name == "OPS_ADDR" && addr == "") {
-			return fault(name, "want HOST:PORT")
+	return c.checkAddrs()
+}
+
+// checkAddrs looks for what no listener could take. Two names for one address show when they are taken.
+func (c *Config) checkAddrs() error {
+	taken := map[string]string{}
+	for _, l := range []struct {
+		name, addr string
+		optional   bool
+	}{{"ADDR", c.Addr, false}, {"ADMIN_ADDR", c.AdminAddr, true}, {"OPS_ADDR", c.OpsAddr, true}} {
+		if l.addr == "" && l.optional {
+			continue
 		}
+		_, port, err := net.SplitHostPort(l.addr)
+		if err != nil {
+			return fault(l.name, "want HOST:PORT")
+		}
+		if other, same := taken[l.addr]; same && port != "0" {
+			return fault(l.name, "want another address than GATEHOUSE_%s", other)
+		}
+		taken[l.addr] = l.name
 	}
 	return nil
 }

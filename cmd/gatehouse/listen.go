@@ -16,10 +16,18 @@ import (
 
 // openListeners takes the addresses first of all: a port that is taken is the likeliest reason not to start.
 func (a *App) openListeners(context.Context) (err error) {
-	if a.public, err = a.listen("ADDR", a.config.Addr); err == nil && a.config.OpsAddr != "" {
-		a.ops, err = a.listen("OPS_ADDR", a.config.OpsAddr)
+	for _, l := range []struct {
+		variable, addr string
+		to             *net.Listener
+	}{{"ADDR", a.config.Addr, &a.public}, {"ADMIN_ADDR", a.config.AdminAddr, &a.private}, {"OPS_ADDR", a.config.OpsAddr, &a.ops}} {
+		if l.addr == "" {
+			continue
+		}
+		if *l.to, err = a.listen(l.variable, l.addr); err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 func (a *App) listen(variable, addr string) (net.Listener, error) {
@@ -77,7 +85,10 @@ func (a *App) openWeb(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.serve(a.public, server.Public(true), tlsConfig)
+	a.serve(a.public, server.Public(a.private == nil), tlsConfig)
+	if a.private != nil {
+		a.serve(a.private, server.Admin(), tlsConfig)
+	}
 	if a.ops != nil {
 		a.serve(a.ops, server.Ops(), nil)
 	}

@@ -65,6 +65,8 @@ func TestWrongConfigurationEndsTheStart(t *testing.T) {
 	}{
 		{"misspelt variable", map[string]string{"GATEHOUSE_DOORFLOW_CLIENT_SECRTE": "x"}, "GATEHOUSE_DOORFLOW_CLIENT_SECRTE"},
 		{"address without port", map[string]string{"GATEHOUSE_ADDR": "localhost"}, "GATEHOUSE_ADDR"},
+		{"admin address without port", map[string]string{"GATEHOUSE_ADMIN_ADDR": "8081"}, "GATEHOUSE_ADMIN_ADDR"},
+		{"two listeners, one address", map[string]string{"GATEHOUSE_ADMIN_ADDR": "127.0.0.1:7", "GATEHOUSE_OPS_ADDR": "127.0.0.1:7"}, "GATEHOUSE_OPS_ADDR: want another address than GATEHOUSE_ADMIN_ADDR"},
 		{"http beyond loopback", map[string]string{"GATEHOUSE_PUBLIC_URL": "http://gate.example.com"}, "GATEHOUSE_PUBLIC_URL"},
 		{"API over http", map[string]string{"GATEHOUSE_DOORFLOW_API_URL": "http://api.example.com"}, "GATEHOUSE_DOORFLOW_API_URL"},
 		{"tolerance", map[string]string{"GATEHOUSE_DOORFLOW_WEBHOOK_TOLERANCE": "-1s"}, "GATEHOUSE_DOORFLOW_WEBHOOK_TOLERANCE"},
@@ -114,6 +116,11 @@ func TestWhatIsWrongAroundItEndsTheStart(t *testing.T) {
 		}
 		defer taken.Close()
 		g.fails(t, 1, "GATEHOUSE_ADDR", g.addr, "address already in use")
+	})
+	t.Run("taken admin port", func(t *testing.T) {
+		g := newGateway(t, nil)
+		g.env["GATEHOUSE_ADMIN_ADDR"] = strings.Replace(g.addr, "127.0.0.1", "localhost", 1) // its own, by another name
+		g.fails(t, 1, "GATEHOUSE_ADMIN_ADDR", "address already in use")
 	})
 	t.Run("second process", func(t *testing.T) {
 		g := newGateway(t, nil).start()
