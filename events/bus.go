@@ -135,9 +135,8 @@ func spoken() []string {
 	return kinds
 }
 
-// Declare makes the streams, or brings those that exist to what the gateway needs. A stream that cannot
-// be changed so is an error that says what differs, because publishing into it would break a promise.
-func (b *Bus) Declare(ctx context.Context) error {
+// streams are the two, as the gateway needs them.
+func (b *Bus) streams() []jetstream.StreamConfig {
 	log := jetstream.StreamConfig{
 		Name:        StreamName,
 		Description: "What Gatehouse says: notifications, events, connections, operations, identities, endpoints",
@@ -156,9 +155,19 @@ func (b *Bus) Declare(ctx context.Context) error {
 		MaxMsgs:     100_000,
 		MaxMsgSize:  256 << 10,
 	}
-	for _, c := range []jetstream.StreamConfig{log, commands} {
+	streams := []jetstream.StreamConfig{log, commands}
+	for i := range streams {
+		c := &streams[i]
 		c.Storage, c.DenyDelete, c.DenyPurge = jetstream.FileStorage, true, true
 		c.Duplicates = min(duplicateWindow, c.MaxAge)
+	}
+	return streams
+}
+
+// Declare makes the streams, or brings those that exist to what the gateway needs. A stream that cannot
+// be changed so is an error that says what differs, because publishing into it would break a promise.
+func (b *Bus) Declare(ctx context.Context) error {
+	for _, c := range b.streams() {
 		if err := b.declare(ctx, c); err != nil {
 			return fmt.Errorf("declaring stream %s: %w", c.Name, err)
 		}
@@ -175,8 +184,8 @@ func (b *Bus) declare(ctx context.Context, want jetstream.StreamConfig) error {
 		return err
 	}
 	have := stream.CachedInfo().Config
-	if have.Storage != want.Storage || have.Retention != want.Retention || have.Mirror != nil || !have.DenyDelete || !have.DenyPurge {
-		return errors.New("it exists with other storage, retention or permissions than file storage with delete and purge denied; rename or remove it")
+	if err := usable(have, want); err != nil {
+		return err
 	}
 	want.Replicas = have.Replicas
 	if b.config.Replicas > 0 {
@@ -187,6 +196,14 @@ func (b *Bus) declare(ctx context.Context, want jetstream.StreamConfig) error {
 	}
 	_, err = b.JS.UpdateStream(ctx, want)
 	return err
+}
+
+// usable tells what about a stream cannot be changed to what the gateway needs.
+func usable(have, want jetstream.StreamConfig) error {
+	if have.Storage != want.Storage || have.Retention != want.Retention || have.Mirror != nil || !have.DenyDelete || !have.DenyPurge {
+		return errors.New("it exists with other storage, retention or permissions than file storage with delete and purge denied; rename or remove it")
+	}
+	return nil
 }
 
 // create makes the stream with three replicas where the cluster has them, or with one.

@@ -2,14 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"net"
-	"net/http"
-	"net/url"
-	"os"
 	"reflect"
 	"strings"
 	"text/tabwriter"
@@ -17,25 +11,49 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"gatehouse/events"
-	"gatehouse/internal/sqldb"
 	"gatehouse/internal/telemetry"
-	"gatehouse/internal/vault"
-	"gatehouse/migrations"
 )
 
+// doctorCommand looks at everything a gateway with this configuration depends on. It changes nothing: it
+// makes no directory, database, key set or stream, and asks DoorFlow for nothing that has an effect.
 type doctorCommand struct {
 	Config
 	JSON bool `env:"-" help:"Print JSON."`
 }
 
-// finding is the outcome of one check. Status is ok, off, warn or fail.
+// finding is the outcome of one check.
 type finding struct {
 	Check  string `json:"check"`
-	Status string `json:"status"`
+	Status status `json:"status"`
 	Detail string `json:"detail"`
 	// Fix says what to do about a warning or a failure.
 	Fix string `json:"fix,omitempty"`
+}
+
+// status is off where there is nothing to check; only fail makes the command fail.
+type status string
+
+const (
+	statusOK   status = "ok"
+	statusOff  status = "off"
+	statusWarn status = "warn"
+	statusFail status = "fail"
+)
+
+func ok(format string, args ...any) finding {
+	return finding{Status: statusOK, Detail: fmt.Sprintf(format, args...)}
+}
+
+func off(format string, args ...any) finding {
+	return finding{Status: statusOff, Detail: fmt.Sprintf(format, args...)}
+}
+
+func warn(fix, format string, args ...any) finding {
+	return finding{Status: statusWarn, Detail: fmt.Sprintf(format, args...), Fix: fix}
+}
+
+func fail(fix, format string, args ...any) finding {
+	return finding{Status: statusFail, Detail: fmt.Sprintf(format, args...), Fix: fix}
 }
 
 type setting struct {
@@ -43,22 +61,68 @@ type setting struct {
 	Value string `json:"value"`
 }
 
+// doctorTimeout is how long one check may take.
 const doctorTimeout = 5 * time.Second
+
+// checks are in the order in which a start needs what they look at.
+func (c *doctorCommand) checks() []check {
+	checks := []check{
+		{"data directory", c.checkDirectory},
+		{"disk", c.checkDisk},
+		{"database", c.checkDatabase},
+		{"key set", c.checkKeyset},
+		{"listeners", c.checkListeners},
+		{"TLS certificate", c.checkCertificate},
+		{"NATS", c.checkBus},
+	}
+	far := &doorflowCheck{config: &c.Config}
+	if c.doorflow() {
+		checks = append(checks, []check{
+			{"DoorFlow: DNS", far.dns},
+			{"DoorFlow: TLS", far.tls},
+			{"DoorFlow: API", far.api},
+			{"clock", far.clock},
+			{"OAuth application", far.application},
+			{"redirect URI", far.redirect},
+			{"webhook secret", far.webhookSecret},
+		}...)
+	} else {
+		checks = append(checks, check{"DoorFlow", far.none})
+	}
+	return append(checks, check{"running gateway", c.checkGateway}, check{"public URL", c.checkPublicURL})
+}
+
+type check struct {
+	name string
+	run  func(context.Context) finding
+}
 
 func (c *doctorCommand) Run(ctx context.Context, k *kong.Context, t *terminal) error {
 	settings := effective(k)
-	checks := []func(context.Context) finding{c.checkDirectory, c.checkDatabase, c.checkBus, c.checkDoorFlowUp, c.checkGateway}
-	findings := make([]finding, 0, len(checks))
-	failed := false
-	for _, check := range checks {
-		ctx, cancel := context.WithTimeout(ctx, doctorTimeout)
-		f := check(ctx)
-		cancel()
-		failed = failed || f.Status == "fail"
-		findings = append(findings, f)
+	if !c.JSON {
+		if err := printSettings(t.out, settings); err != nil {
+			return err
+		}
 	}
-	if err := c.print(t.out, settings, findings); err != nil {
-		return err
+	var findings []finding
+	failed := false
+	for _, check := range c.checks() {
+		ctx, cancel := context.WithTimeout(ctx, doctorTimeout)
+		f := check.run(ctx)
+		cancel()
+		f.Check = check.name
+		failed = failed || f.Status == statusFail
+		findings = append(findings, f)
+		if !c.JSON {
+			if err := f.print(t.out); err != nil { // each as it is known: some take seconds
+				return err
+			}
+		}
+	}
+	if c.JSON {
+		if err := writeJSON(t.out, map[string]any{"version": version(), "settings": settings, "checks": findings}); err != nil {
+			return err
+		}
 	}
 	if failed {
 		return errReported
@@ -86,150 +150,19 @@ func effective(k *kong.Context) []setting {
 	return settings
 }
 
-func (c *doctorCommand) print(out io.Writer, settings []setting, findings []finding) error {
-	if c.JSON {
-		return writeJSON(out, map[string]any{"version": version(), "settings": settings, "checks": findings})
-	}
+func printSettings(out io.Writer, settings []setting) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, s := range settings {
 		fmt.Fprintf(w, "%s\t%s\n", s.Name, printable(orDash(s.Value)))
 	}
 	fmt.Fprintln(w)
-	for _, f := range findings {
-		fmt.Fprintf(w, "%s\t%s\t%s\n", strings.ToUpper(f.Status), f.Check, printable(f.Detail))
-		if f.Fix != "" {
-			fmt.Fprintf(w, "\t\t→ %s\n", f.Fix)
-		}
-	}
 	return w.Flush()
 }
 
-func (c *doctorCommand) checkDirectory(context.Context) finding {
-	f := finding{Check: "data directory", Status: "ok", Detail: c.DataDir}
-	info, err := os.Stat(c.DataDir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		f.Status, f.Detail = "off", c.DataDir+" does not exist yet; the first start makes it"
-	case err != nil:
-		f.Status, f.Detail, f.Fix = "fail", err.Error(), "let the gateway's user reach it"
-	case info.Mode().Perm()&0o077 != 0:
-		f.Status, f.Detail, f.Fix = "warn", fmt.Sprintf("%s is open to others (mode %04o)", c.DataDir, info.Mode().Perm()), "the next start closes it to 0700"
+func (f finding) print(out io.Writer) error {
+	_, err := fmt.Fprintf(out, "%-5s %-18s %s\n", strings.ToUpper(string(f.Status)), f.Check, printable(f.Detail))
+	if err == nil && f.Fix != "" {
+		_, err = fmt.Fprintf(out, "%25s→ %s\n", "", f.Fix)
 	}
-	return f
-}
-
-// checkDatabase opens the database and the key set as a start would, but makes nothing.
-func (c *doctorCommand) checkDatabase(ctx context.Context) finding {
-	f := finding{Check: "database and key set", Status: "ok"}
-	if c.DatabaseURL.IsZero() {
-		if _, err := os.Stat(c.DataDir); err != nil {
-			f.Status, f.Detail = "off", "not made yet"
-			return f
-		}
-	}
-	err := c.withDatabase(ctx, func(db *sqldb.DB) error {
-		list, err := migrations.List(ctx, db.Writer().DB, db.Postgres())
-		if err != nil {
-			return err
-		}
-		for _, m := range list {
-			if !m.Applied {
-				f.Status, f.Detail, f.Fix = "warn", "migrations are pending", "run: gatehouse migrate up (serve does so too)"
-				return nil
-			}
-		}
-		var sealed int
-		if err := db.Get(ctx, &sealed, `SELECT COUNT(*) FROM vault_secrets`); err != nil {
-			return err
-		}
-		if sealed == 0 && !db.Postgres() {
-			f.Status, f.Detail = "off", "schema up to date; the first start makes the key set"
-			return nil
-		}
-		if _, err := vault.Load(ctx, c.keysetPath(), db.Writer(), false); err != nil {
-			return err
-		}
-		f.Detail = c.databaseKind() + ", schema up to date, key set fits"
-		return nil
-	})
-	if err != nil && strings.Contains(err.Error(), "in use by another") {
-		f.Status, f.Detail = "off", "a gateway is running on this directory; see below for what it says"
-	} else if err != nil {
-		f.Status, f.Detail, f.Fix = "fail", oneLine(err), "see docs/operations.md"
-	}
-	return f
-}
-
-func (c *doctorCommand) checkBus(ctx context.Context) finding {
-	f := finding{Check: "NATS", Status: "ok", Detail: "embedded"}
-	if c.NATSURL == "" {
-		return f
-	}
-	bus, err := events.Connect(ctx, events.BusConfig{
-		URL: c.NATSURL, CredsFile: c.NATSCredsFile, CAFile: c.NATSCAFile, Replicas: c.NATSReplicas, Retention: c.Retention,
-		Log: telemetry.NewLogger(io.Discard, "text", 0),
-	})
-	if err != nil {
-		f.Status, f.Detail, f.Fix = "fail", oneLine(err), "check GATEHOUSE_NATS_URL, the credentials and the CA, and that JetStream is on"
-		return f
-	}
-	defer bus.Close()
-	f.Detail = "external, both streams are as they should be"
-	return f
-}
-
-// checkDoorFlowUp asks DoorFlow's API without a token: "unauthorized" is the answer of a healthy one.
-func (c *doctorCommand) checkDoorFlowUp(ctx context.Context) finding {
-	f := finding{Check: "DoorFlow", Status: "ok"}
-	if !c.doorflow() {
-		f.Status, f.Detail = "off", "no OAuth application is configured"
-		f.Fix = "set GATEHOUSE_DOORFLOW_CLIENT_ID and GATEHOUSE_DOORFLOW_CLIENT_SECRET"
-		return f
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.DoorflowAPIURL.JoinPath("api/3/account").String(), nil)
-	if err != nil {
-		f.Status, f.Detail = "fail", err.Error()
-		return f
-	}
-	resp, err := http.DefaultTransport.RoundTrip(req)
-	if err != nil {
-		if inner, ok := errors.AsType[*url.Error](err); ok {
-			err = inner.Err
-		}
-		f.Status, f.Detail, f.Fix = "fail", oneLine(err), "check DNS, the firewall and GATEHOUSE_DOORFLOW_API_URL"
-		return f
-	}
-	_ = resp.Body.Close()
-	f.Detail = fmt.Sprintf("%s answers (%d without a token)", c.DoorflowAPIURL.Host, resp.StatusCode)
-	if resp.StatusCode != http.StatusUnauthorized {
-		f.Status, f.Fix = "warn", "401 was expected: check GATEHOUSE_DOORFLOW_API_URL"
-	}
-	return f
-}
-
-// checkGateway asks a gateway that runs on this configuration how it is.
-func (c *doctorCommand) checkGateway(ctx context.Context) finding {
-	f := finding{Check: "running gateway", Status: "off", Detail: "none answers on " + c.Addr}
-	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
-		return f
-	}
-	scheme := "http://"
-	if c.TLSCertFile != "" {
-		scheme = "https://"
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+c.Addr+"/readyz", nil)
-	if err != nil {
-		return f
-	}
-	resp, err := http.DefaultTransport.RoundTrip(req)
-	if err != nil {
-		return f
-	}
-	defer resp.Body.Close()
-	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-	f.Status, f.Detail = "ok", strings.TrimSpace(string(body))
-	if resp.StatusCode != http.StatusOK {
-		f.Status, f.Fix = "fail", "see the gateway's log"
-	}
-	return f
+	return err
 }

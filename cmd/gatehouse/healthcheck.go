@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -18,33 +19,48 @@ type healthcheckCommand struct {
 }
 
 func (c *healthcheckCommand) Run(ctx context.Context) error {
-	host, port, err := net.SplitHostPort(c.Addr)
-	if err != nil {
+	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
 		return fault("ADDR", "want HOST:PORT")
 	}
-	if addr, err := netip.ParseAddr(host); host == "" || (err == nil && addr.IsUnspecified()) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	_, code, err := readiness(ctx, c.Addr, c.TLSCertFile != "")
+	if err == nil && code != http.StatusOK {
+		err = fmt.Errorf("not ready: %d %s", code, http.StatusText(code))
+	}
+	return err
+}
+
+// readiness is what a gateway on this machine that listens on addr answers on /readyz.
+func readiness(ctx context.Context, addr string, https bool) (body []byte, code int, err error) {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, 0, err
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || (err == nil && ip.IsUnspecified()) {
 		host = "127.0.0.1"
 	}
-	scheme, transport := "http://", http.DefaultTransport.(*http.Transport).Clone()
-	if c.TLSCertFile != "" {
+	// Nobody stands in between.
+	scheme, transport := "http://", &http.Transport{DisableKeepAlives: true}
+	if https {
 		scheme = "https://"
 		// It is this very machine, and the certificate names another.
 		transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 	}
-	transport.Proxy = nil // nor does anybody stand in between
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+net.JoinHostPort(host, port)+"/readyz", nil)
+	return fetch(ctx, transport, scheme+net.JoinHostPort(host, port)+"/readyz")
+}
+
+// fetch returns the beginning of an answer. It follows no redirects.
+func fetch(ctx context.Context, t http.RoundTripper, url string) (body []byte, code int, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
-	resp, err := transport.RoundTrip(req)
+	resp, err := t.RoundTrip(req)
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
-	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("not ready: %s", resp.Status)
-	}
-	return nil
+	defer resp.Body.Close()
+	body, err = io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	return body, resp.StatusCode, err
 }

@@ -14,10 +14,10 @@ type migrateCommands struct {
 	Status migrateStatus `cmd:"" help:"Show which versions the database has."`
 }
 
-// withDatabase opens the configured database, on SQLite holding the data directory's lock.
-func (c *Config) withDatabase(ctx context.Context, use func(*sqldb.DB) error) error {
+// withDatabase opens the configured database, on SQLite holding the data directory's lock as taken by lock.
+func (c *Config) withDatabase(ctx context.Context, lock func(dir string) (*sqldb.DirLock, error), use func(*sqldb.DB) error) error {
 	if c.DatabaseURL.IsZero() {
-		lock, err := sqldb.LockDir(c.DataDir)
+		lock, err := lock(c.DataDir)
 		if err != nil {
 			return err
 		}
@@ -34,7 +34,7 @@ func (c *Config) withDatabase(ctx context.Context, use func(*sqldb.DB) error) er
 type migrateUp struct{ Config }
 
 func (c *migrateUp) Run(ctx context.Context, t *terminal) error {
-	return c.withDatabase(ctx, func(db *sqldb.DB) error {
+	return c.withDatabase(ctx, sqldb.LockDir, func(db *sqldb.DB) error {
 		n, err := migrations.Up(ctx, db.Writer().DB, db.Postgres())
 		if err != nil {
 			return err
@@ -54,7 +54,7 @@ type migrateStatus struct {
 }
 
 func (c *migrateStatus) Run(ctx context.Context, t *terminal) error {
-	return c.withDatabase(ctx, func(db *sqldb.DB) error {
+	return c.withDatabase(ctx, sqldb.LockDir, func(db *sqldb.DB) error {
 		versions, err := migrations.List(ctx, db.Writer().DB, db.Postgres())
 		if err != nil {
 			return err

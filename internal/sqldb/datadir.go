@@ -11,6 +11,9 @@ import (
 // DirLock holds a data directory for this process.
 type DirLock struct{ file *os.File }
 
+// ErrInUse says that another process has locked the data directory.
+var ErrInUse = errors.New("in use by another gatehouse process")
+
 // LockDir makes the data directory with mode 0700, or narrows its mode to that, and locks it. The lock
 // goes with the process, however it ends. Two gateways on one directory would both write its JetStream
 // store, which nothing else prevents.
@@ -21,6 +24,11 @@ func LockDir(dir string) (*DirLock, error) {
 	if err := os.Chmod(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("closing the data directory to others: %w", err)
 	}
+	return LockMade(dir)
+}
+
+// LockMade locks a data directory that is there already, and leaves its mode alone.
+func LockMade(dir string) (*DirLock, error) {
 	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("locking the data directory: %w", err)
@@ -28,7 +36,7 @@ func LockDir(dir string) (*DirLock, error) {
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = file.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("data directory %s is in use by another gatehouse process", dir)
+			return nil, fmt.Errorf("data directory %s is %w", dir, ErrInUse)
 		}
 		return nil, fmt.Errorf("locking the data directory: %w", err)
 	}

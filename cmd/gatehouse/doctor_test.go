@@ -1,0 +1,216 @@
+package main_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"maps"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// diagnosis is what doctor finds, by check.
+type diagnosis map[string]struct{ Check, Status, Detail, Fix string }
+
+// diagnose runs doctor with the gateway's configuration. Its exit code must agree with what it finds.
+func diagnose(t *testing.T, env map[string]string) diagnosis {
+	t.Helper()
+	code, stdout, stderr := command(t, env, "doctor", "--json")
+	var report struct {
+		Checks []struct{ Check, Status, Detail, Fix string }
+	}
+	if err := json.Unmarshal([]byte(stdout), &report); err != nil {
+		t.Fatalf("%v: %s%s", err, stdout, stderr)
+	}
+	d, failed := diagnosis{}, 0
+	for _, c := range report.Checks {
+		d[c.Check] = c
+		if c.Status == "fail" {
+			failed = 1
+		}
+		if (c.Status == "fail" || c.Status == "warn") && c.Fix == "" && c.Check != "DoorFlow: TLS" {
+			t.Errorf("%s: %s does not say what to do", c.Check, c.Detail)
+		}
+	}
+	if code != failed {
+		t.Errorf("exit code %d, %v", code, d)
+	}
+	return d
+}
+
+func (d diagnosis) wants(t *testing.T, check, status, text string) {
+	t.Helper()
+	if c, ok := d[check]; !ok || c.Status != status || !strings.Contains(c.Detail+" → "+c.Fix, text) {
+		t.Errorf("%s: want %s with %q, got %+v", check, status, text, c)
+	}
+}
+
+func TestDoctorBesideAGateway(t *testing.T) {
+	g := newGateway(t, nil)
+	newCloud(t, g)
+	before := diagnose(t, g.env)
+	before.wants(t, "running gateway", "off", g.addr)
+	before.wants(t, "listeners", "ok", "free")
+	if _, err := os.Stat(g.data); err == nil {
+		t.Error("doctor made the data directory")
+	}
+	g.start()
+	d := diagnose(t, g.env)
+	for check, status := range map[string]string{
+		"data directory": "ok", "disk": "ok", "database": "off", "key set": "off", "listeners": "off", "NATS": "ok",
+		"DoorFlow: DNS": "ok", "DoorFlow: API": "ok", "clock": "ok", "OAuth application": "ok", "redirect URI": "warn",
+		"webhook secret": "ok", "running gateway": "ok", "public URL": "ok",
+	} {
+		d.wants(t, check, status, "")
+	}
+	g.stop()
+	after := diagnose(t, g.env)
+	after.wants(t, "database", "ok", "schema up to date")
+	after.wants(t, "key set", "ok", "fits")
+}
+
+func TestDoctorFindsWhatIsWrong(t *testing.T) {
+	g := newGateway(t, nil)
+	df := newCloud(t, g)
+	g.start()
+	g.stop()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	other := newGateway(t, nil)
+	other.start()
+	other.stop()
+	for _, row := range []struct {
+		name                string
+		env                 map[string]string
+		check, status, text string
+	}{
+		{"the client secret", map[string]string{"GATEHOUSE_DOORFLOW_CLIENT_SECRET": "another-secret-1234"}, "OAuth application", "fail", "does not accept"},
+		{"the redirect URI", map[string]string{"GATEHOUSE_PUBLIC_URL": "https://elsewhere.example.com"}, "redirect URI", "fail", "https://elsewhere.example.com/oauth/callback"},
+		{"DNS", map[string]string{"GATEHOUSE_DOORFLOW_API_URL": "https://doorflow.invalid"}, "DoorFlow: DNS", "fail", "doorflow.invalid"},
+		{"the certificate of the API", map[string]string{"GATEHOUSE_DOORFLOW_API_URL": untrusted(t)}, "DoorFlow: TLS", "fail", "certificate"},
+		{"nothing at the API's address", map[string]string{"GATEHOUSE_DOORFLOW_API_URL": "http://" + freeAddr(t)}, "DoorFlow: API", "fail", "refused"},
+		{"an API elsewhere", map[string]string{"GATEHOUSE_DOORFLOW_API_URL": redirecting(t)}, "DoorFlow: API", "warn", "401 was expected"},
+		{"a clock ten minutes fast", map[string]string{"GATEHOUSE_DOORFLOW_API_URL": lagging(t, df.url, 10*time.Minute)}, "clock", "fail", "ahead of"},
+		{"a clock a minute slow", map[string]string{"GATEHOUSE_DOORFLOW_API_URL": lagging(t, df.url, -time.Minute)}, "clock", "warn", "behind"},
+		{"a port", map[string]string{"GATEHOUSE_OPS_ADDR": taken.Addr().String()}, "listeners", "fail", "GATEHOUSE_OPS_ADDR"},
+		{"the key set", map[string]string{"GATEHOUSE_KEYSET_FILE": filepath.Join(other.data, "keyset.json")}, "key set", "fail", "not the one"},
+		{"a file in the directory's place", map[string]string{"GATEHOUSE_DATA_DIR": g.logs}, "data directory", "fail", "not a directory"},
+		{"an expired certificate", certificate(t, "gw.example.com", -time.Hour), "TLS certificate", "fail", "expired"},
+		{"a certificate that ends soon", certificate(t, "gw.example.com", 24*time.Hour), "TLS certificate", "warn", "renew"},
+		{"another host's certificate", certificate(t, "other.example.com", 1000*time.Hour), "TLS certificate", "fail", "GATEHOUSE_PUBLIC_URL"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			env := maps.Clone(g.env)
+			maps.Copy(env, row.env)
+			diagnose(t, env).wants(t, row.check, row.status, row.text)
+		})
+	}
+}
+
+func TestDoctorMakesNoStreams(t *testing.T) {
+	n := newNATS(t)
+	g := newGateway(t, map[string]string{"GATEHOUSE_NATS_URL": n.url()})
+	diagnose(t, g.env).wants(t, "NATS", "ok", "the first start makes the streams")
+	conn, js := n.connect()
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	for name := range js.StreamNames(ctx).Name() {
+		t.Errorf("doctor made stream %s", name)
+	}
+	g.start()
+	diagnose(t, g.env).wants(t, "NATS", "ok", "as they should be")
+}
+
+// untrusted is the URL of a server whose certificate nobody signed.
+func untrusted(t *testing.T) string {
+	s := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+func redirecting(t *testing.T) string {
+	s := httptest.NewServer(http.RedirectHandler("https://elsewhere.example.com/", http.StatusFound))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// lagging is the URL of the same DoorFlow with a clock that is behind.
+func lagging(t *testing.T, api string, behind time.Duration) string {
+	u, err := url.Parse(api)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(u)
+	proxy.ModifyResponse = func(resp *http.Response) error {
+		resp.Header.Set("Date", time.Now().Add(-behind).UTC().Format(http.TimeFormat))
+		return nil
+	}
+	s := httptest.NewServer(proxy)
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// certificate configures a gateway at https://gw.example.com with a certificate for host.
+func certificate(t *testing.T, host string, remaining time.Duration) map[string]string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{host},
+		NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(remaining),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, f := range []struct {
+		name string
+		pem  pem.Block
+	}{{"cert.pem", pem.Block{Type: "CERTIFICATE", Bytes: der}}, {"key.pem", pem.Block{Type: "PRIVATE KEY", Bytes: private}}} {
+		if err := os.WriteFile(filepath.Join(dir, f.name), pem.EncodeToMemory(&f.pem), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return map[string]string{
+		"GATEHOUSE_PUBLIC_URL":    "https://gw.example.com",
+		"GATEHOUSE_TLS_CERT_FILE": filepath.Join(dir, "cert.pem"), "GATEHOUSE_TLS_KEY_FILE": filepath.Join(dir, "key.pem"),
+	}
+}
+
+func TestDoctorPrintsForPeople(t *testing.T) {
+	g := newGateway(t, nil)
+	_, stdout, _ := command(t, g.env, "doctor")
+	for _, want := range []string{"GATEHOUSE_ADMIN_TOKEN", "REDACTED", "FAIL  DoorFlow: API", "\n" + strings.Repeat(" ", 25) + "→ "} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("no %q in\n%s", want, stdout)
+		}
+	}
+	if slices.ContainsFunc([]string{clientSecret, webhookSecret, adminToken}, func(s string) bool { return strings.Contains(stdout, s) }) {
+		t.Error("a secret is printed")
+	}
+}
