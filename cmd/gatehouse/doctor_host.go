@@ -207,7 +207,7 @@ func (c *doctorCommand) checkListeners(ctx context.Context) finding {
 type listenAddr struct{ variable, addr string }
 
 func (c *Config) listeners() []listenAddr {
-	return []listenAddr{{"ADDR", c.Addr}, {"OPS_ADDR", c.OpsAddr}}
+	return []listenAddr{{"ADDR", c.Addr}, {"ADMIN_ADDR", c.AdminAddr}, {"OPS_ADDR", c.OpsAddr}}
 }
 
 // soon is how long before its end a certificate is worth a warning.
