@@ -2,6 +2,7 @@ package events
 
 import (
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -12,12 +13,26 @@ type Filter struct {
 	Account string
 	// Accounts are those the caller is held to; nil means all.
 	Accounts []string
+	// Identities are those the caller is held to; nil means all, unless there are Accounts.
+	Identities []string
 }
 
 // Match tells whether a message of that account and subject passes.
 func (f Filter) Match(account, subject string) bool {
-	return (f.Account == "" || f.Account == account) &&
-		(f.Accounts == nil || slices.Contains(f.Accounts, account)) && f.Pattern.Match(subject)
+	return (f.Account == "" || f.Account == account) && f.allows(account, subject) && f.Pattern.Match(subject)
+}
+
+// allows holds a message to the caller's limits. What belongs to no account is hidden from a caller with
+// limits of either kind, unless it is of an identity that they name.
+func (f Filter) allows(account, subject string) bool {
+	switch {
+	case f.Accounts == nil && f.Identities == nil:
+		return true
+	case account != "":
+		return f.Accounts == nil || slices.Contains(f.Accounts, account)
+	}
+	token, ok := identityToken(subject)
+	return ok && slices.ContainsFunc(f.Identities, func(identity string) bool { return Token(identity) == token })
 }
 
 // where narrows a query to rows that may match; Match has the last word. The subject is compared by
@@ -27,6 +42,12 @@ func (f Filter) where() (clause string, args []any) {
 	if f.Account != "" {
 		clause, args = clause+` AND account = ?`, append(args, f.Account)
 	}
+	if f.Accounts != nil {
+		clause += ` AND account IN (''` + strings.Repeat(`, ?`, len(f.Accounts)) + `)`
+		for _, a := range f.Accounts {
+			args = append(args, a)
+		}
+	}
 	if literal := f.Pattern.literal(); literal != "" {
 		clause, args = clause+` AND substr(subject, 1, ?) = ?`, append(args, utf8.RuneCountInString(literal), literal)
 	}
@@ -34,7 +55,7 @@ func (f Filter) where() (clause string, args []any) {
 }
 
 func (f Filter) empty() bool {
-	return f.Account == "" && f.Accounts == nil && len(f.Pattern.tokens) == 0
+	return f.Account == "" && f.Accounts == nil && f.Identities == nil && len(f.Pattern.tokens) == 0
 }
 
 // Stored is a message as the log has it.

@@ -19,6 +19,8 @@ type Handlers struct {
 	History *History
 	// Accounts returns the accounts that the caller is held to, nil for all; a nil function means all.
 	Accounts func(echo.Context) []string
+	// Identities likewise returns the identities.
+	Identities func(echo.Context) []string
 
 	streams chan struct{} // holds one value for each open stream
 	pace    pace
@@ -89,17 +91,22 @@ func (h *Handlers) Replay(c echo.Context) error {
 // is not there.
 func (h *Handlers) visible(c echo.Context) (Stored, error) {
 	found, err := h.History.Get(c.Request().Context(), c.Param("id"))
-	if err == nil && !(Filter{Accounts: h.accounts(c)}).Match(found.Account, found.Subject) {
+	if err == nil && !h.limits(c).Match(found.Account, found.Subject) {
 		return Stored{}, ErrNotFound
 	}
 	return found, err
 }
 
-func (h *Handlers) accounts(c echo.Context) []string {
-	if h.Accounts == nil {
-		return nil
+// limits lets everything pass that the caller may see.
+func (h *Handlers) limits(c echo.Context) Filter {
+	var f Filter
+	if h.Accounts != nil {
+		f.Accounts = h.Accounts(c)
 	}
-	return h.Accounts(c)
+	if h.Identities != nil {
+		f.Identities = h.Identities(c)
+	}
+	return f
 }
 
 func (h *Handlers) query(c echo.Context) (Query, error) {
@@ -126,7 +133,9 @@ func (h *Handlers) filter(c echo.Context) (Filter, error) {
 	if len(account) > 256 || !plain(account) {
 		return Filter{}, invalid.Field("account", "must be an account id")
 	}
-	return Filter{Pattern: pattern, Account: account, Accounts: h.accounts(c)}, nil
+	f := h.limits(c)
+	f.Pattern, f.Account = pattern, account
+	return f, nil
 }
 
 // plain tells whether PostgreSQL takes a text at all.

@@ -126,6 +126,47 @@ func TestListFilters(t *testing.T) {
 	})
 }
 
+// A caller with limits sees what belongs to no account only where it is of an identity that they name.
+func TestLimitsOnWhatBelongsToNoAccount(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		l := runLog(t, db)
+		account := tell(t, l, "a", 10)
+		applied := appendAs(t, l, "gatehouse.operation.acme.applied")
+		ready := appendAs(t, l, "gatehouse.identity.acme.ready")
+		escaped := appendAs(t, l, "gatehouse.operation."+events.Token("a.b")+".applied")
+		endpoint := appendAs(t, l, "gatehouse.endpoint.acme.failing")
+		h := events.NewHistory(db, l)
+		for name, row := range map[string]struct {
+			accounts, identities []string
+			want                 []string
+		}{
+			"no limits":             {nil, nil, []string{endpoint, escaped, ready, applied, account}},
+			"accounts alone":        {[]string{"a"}, nil, []string{account}},
+			"another account":       {[]string{"acme"}, nil, nil},
+			"both":                  {[]string{"a"}, []string{"acme"}, []string{ready, applied, account}},
+			"no account":            {[]string{}, []string{"acme"}, []string{ready, applied}},
+			"identities alone":      {nil, []string{"a.b"}, []string{escaped, account}},
+			"a token is not a name": {[]string{}, []string{events.Token("a.b"), "a"}, nil},
+			"nothing":               {[]string{}, []string{}, nil},
+		} {
+			q := events.Query{Filter: events.Filter{Accounts: row.accounts, Identities: row.identities}}
+			if got := ids(t, h, q, nil); !slices.Equal(got, row.want) {
+				t.Errorf("%s: %v, want %v", name, got, row.want)
+			}
+		}
+	})
+}
+
+// appendAs commits a message that belongs to no account, and returns its id.
+func appendAs(t *testing.T, l *events.Log, subject string) string {
+	t.Helper()
+	m := events.Encoded{ID: uuid.Must(uuid.NewV7()).String(), Subject: subject, Body: []byte(`{}`)}
+	if err := l.Do(t.Context(), func(_ context.Context, tx *events.Tx) error { tx.Append(m); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return m.ID
+}
+
 // from keeps the ids that were committed at that time or later.
 func from(t *testing.T, h *events.History, at time.Time, ids ...string) []string {
 	t.Helper()

@@ -12,6 +12,8 @@ const (
 	kindNotification = "notification"
 	kindEvent        = "event"
 	kindConnection   = "connection"
+	kindOperation    = "operation"
+	kindIdentity     = "identity"
 )
 
 const (
@@ -55,6 +57,20 @@ func (t Topic) Type() string {
 }
 
 func (t Topic) source() string { return "/doorflow/accounts/" + Token(t.account) }
+
+// identityToken is the token of the identity that a subject is about, if it is about one.
+func identityToken(subject string) (token string, ok bool) {
+	rest, ok := strings.CutPrefix(subject, prefix+".")
+	if !ok {
+		return "", false
+	}
+	kind, rest, _ := strings.Cut(rest, ".")
+	if kind != kindOperation && kind != kindIdentity {
+		return "", false
+	}
+	token, _, ok = strings.Cut(rest, ".")
+	return token, ok
+}
 
 // Token escapes a string from outside into one token of a NATS subject. Letters, digits, `-` and `_`
 // stand for themselves, every other byte is `%XX`; an empty string is `%`. No input can therefore end a

@@ -23,8 +23,12 @@ const scopeAdmin = "admin"
 
 // Caller is who asks, as far as a key tells.
 type Caller struct {
-	Name   string
+	// ID is the key's, Name what its maker called it.
+	ID, Name string
+	// Scopes are `area:verb` as the route table names them, or `admin`, which stands for all.
 	Scopes []string
+	// Accounts and Identities are what the caller is held to; nil means all, an empty list none.
+	Accounts, Identities []string
 }
 
 // May tells whether the caller has a scope.
@@ -45,7 +49,7 @@ func AdminToken(token vault.Secret) Authenticator {
 		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 || token.IsZero() {
 			return Caller{}, false, nil
 		}
-		return Caller{Name: "admin", Scopes: []string{scopeAdmin}}, true, nil
+		return Caller{ID: "admin-token", Name: "admin", Scopes: []string{scopeAdmin}}, true, nil
 	}
 }
 
@@ -55,6 +59,25 @@ type callerKey struct{}
 func CallerFrom(ctx context.Context) (Caller, bool) {
 	caller, ok := ctx.Value(callerKey{}).(Caller)
 	return caller, ok
+}
+
+// Accounts returns the accounts that a request's caller is held to, nil for all. A request without a caller
+// is held to none.
+func Accounts(c echo.Context) []string {
+	caller, ok := CallerFrom(c.Request().Context())
+	if !ok {
+		return []string{}
+	}
+	return caller.Accounts
+}
+
+// Identities is Accounts for identities.
+func Identities(c echo.Context) []string {
+	caller, ok := CallerFrom(c.Request().Context())
+	if !ok {
+		return []string{}
+	}
+	return caller.Identities
 }
 
 // requires lets only callers with the scope pass. The key is read from the Authorization header and from

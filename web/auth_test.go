@@ -3,8 +3,10 @@ package web_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 
 	"github.com/labstack/echo/v4"
@@ -62,7 +64,7 @@ func TestScopes(t *testing.T) {
 			return web.Caller{Name: key, Scopes: []string{key}}, true, nil
 		}
 	})
-	for key, want := range map[string]int{"messages": 200, "admin": 200, "connections": 403, "broken": 500} {
+	for key, want := range map[string]int{"messages:read": 200, "admin": 200, "messages:write": 403, "messages": 403, "connections:read": 403, "broken": 500} {
 		r := httptest.NewRequest("GET", "/v1/messages", nil)
 		r.Header.Set("Authorization", "Bearer "+key)
 		w := do(f.Public(true), r)
@@ -89,5 +91,39 @@ func TestWhichListenerServesWhat(t *testing.T) {
 				t.Errorf("%s: %s %s gives %d, want %d", name, method, path, w.Code, want)
 			}
 		}
+	}
+}
+
+// The description says which scope each route needs; the routes must ask for just that.
+func TestTheDescriptionNamesTheScopes(t *testing.T) {
+	f := newFixture(t, func(c *web.Config) {
+		c.Connect, c.Connections = everything{}, everything{}
+		c.Authenticate = func(_ context.Context, key string) (web.Caller, bool, error) {
+			return web.Caller{Scopes: []string{key}}, true, nil
+		}
+	})
+	named := scopesDescribed(t)
+	if len(named) == 0 {
+		t.Fatal("the description names no scope")
+	}
+	for key, scope := range named {
+		method, path, _ := cut(key)
+		for _, s := range append(slices.Sorted(maps.Values(named)), "other:read") {
+			r := httptest.NewRequest(method, path, nil)
+			r.Header.Set("Authorization", "Bearer "+s)
+			if got, want := do(f.Public(true), r).Code == http.StatusForbidden, s != scope; got != want {
+				t.Errorf("%s with the scope %s: forbidden %v, want %v", key, s, got, want)
+			}
+		}
+	}
+}
+
+func TestWithoutACallerNothingIsAllowed(t *testing.T) {
+	c := echo.New().NewContext(httptest.NewRequest("GET", "/", nil), nil)
+	if got := web.Accounts(c); got == nil || len(got) > 0 {
+		t.Errorf("accounts %v", got)
+	}
+	if got := web.Identities(c); got == nil || len(got) > 0 {
+		t.Errorf("identities %v", got)
 	}
 }

@@ -3,6 +3,7 @@ package web_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -70,4 +71,32 @@ func TestTheDescriptionAndTheRouteTableAgree(t *testing.T) {
 	for key := range documented {
 		t.Errorf("%s is described and does not exist", key)
 	}
+}
+
+var security = regexp.MustCompile(`^      security: \[\{key: \["(.+)"\]\}\]$`)
+
+// scopesDescribed returns the scope that the description names for each method and path below /v1. Where
+// there is none the scope is "".
+func scopesDescribed(t *testing.T) map[string]string {
+	t.Helper()
+	f := newFixture(t, nil)
+	w := do(f.Public(true), httptest.NewRequest(http.MethodGet, "/openapi.yaml", nil))
+	scopes, path, key := map[string]string{}, "", ""
+	for line := range strings.Lines(w.Body.String()) {
+		line = strings.TrimRight(line, "\n")
+		name, isKey := strings.CutSuffix(line, ":")
+		switch {
+		case line == "components:":
+			return scopes
+		case isKey && strings.HasPrefix(name, "  /"):
+			path = strings.TrimSpace(name)
+		case isKey && strings.HasPrefix(name, "    ") && name[4] != ' ' && name != "    parameters" && strings.HasPrefix(path, "/v1/"):
+			key = strings.ToUpper(strings.TrimSpace(name)) + " " + path
+			scopes[key] = ""
+		}
+		if m := security.FindStringSubmatch(line); m != nil {
+			scopes[key] = m[1]
+		}
+	}
+	return scopes
 }

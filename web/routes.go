@@ -59,19 +59,19 @@ func (s *Server) publicRoutes(e *echo.Echo) {
 // apiRoutes are for programs. Each names the scope that a caller's key needs.
 func (s *Server) apiRoutes(e *echo.Echo) {
 	if h := s.config.Connect; h != nil {
-		e.POST("/v1/connect-links", h.CreateLink, s.requires("connections"))
-		e.GET("/v1/connect-links/:link", h.GetLink, s.requires("connections"))
-		e.POST("/v1/connect-links/:link/complete", h.CompleteLink, s.requires("connections"))
+		e.POST("/v1/connect-links", h.CreateLink, s.requires("connections:write"))
+		e.GET("/v1/connect-links/:link", h.GetLink, s.requires("connections:read"))
+		e.POST("/v1/connect-links/:link/complete", h.CompleteLink, s.requires("connections:write"))
 	}
 	if h := s.config.Connections; h != nil {
-		e.GET("/v1/connections", h.List, s.requires("connections"))
-		e.GET("/v1/connections/:account", h.Get, s.requires("connections"))
-		e.DELETE("/v1/connections/:account", h.Delete, s.requires("connections"))
+		e.GET("/v1/connections", h.List, s.requires("connections:read"))
+		e.GET("/v1/connections/:account", h.Get, s.requires("connections:read"))
+		e.DELETE("/v1/connections/:account", h.Delete, s.requires("connections:write"))
 	}
 	if h := s.config.Messages; h != nil {
-		e.GET("/v1/messages", h.List, s.requires("messages"))
-		e.GET("/v1/messages/stream", h.Stream, s.requires("messages"), endsWithServer)
-		e.GET("/v1/messages/:id", h.Get, s.requires("messages"))
-		e.POST("/v1/messages/:id/replay", h.Replay, s.requires("messages"))
+		e.GET("/v1/messages", h.List, s.requires("messages:read"))
+		e.GET("/v1/messages/stream", h.Stream, s.requires("messages:read"), endsWithServer)
+		e.GET("/v1/messages/:id", h.Get, s.requires("messages:read"))
+		e.POST("/v1/messages/:id/replay", h.Replay, s.requires("messages:write"))
 	}
 }

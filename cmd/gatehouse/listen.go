@@ -55,7 +55,8 @@ func (a *App) openTokens() error {
 	})
 	a.connect, err = oauth.NewConnect(oauth.ConnectConfig{
 		Client: client, Connections: a.keeper, DB: a.db, Events: a.events, Vault: a.vault,
-		PublicURL: a.config.PublicURL.String(), ReturnURLs: a.config.ReturnURLs, Scopes: a.config.DoorflowScopes, Log: a.log,
+		PublicURL: a.config.PublicURL.String(), ReturnURLs: a.config.ReturnURLs, Scopes: a.config.DoorflowScopes,
+		Accounts: web.Accounts, Log: a.log,
 	})
 	if err != nil {
 		return err
@@ -66,13 +67,15 @@ func (a *App) openTokens() error {
 
 // openWeb gives each listener its handler.
 func (a *App) openWeb(ctx context.Context) error {
+	messages := events.NewHandlers(a.history)
+	messages.Accounts, messages.Identities = web.Accounts, web.Identities
 	c := web.Config{
 		PublicURL: a.config.PublicURL, TrustedProxies: a.config.TrustedProxies, Authenticate: web.AdminToken(a.admin),
 		Checks: a.checks(), Registry: a.registry, Log: a.log, Wrap: a.tracing.Handler,
-		Messages: events.NewHandlers(a.history),
+		Messages: messages,
 	}
 	if a.keeper != nil {
-		c.Webhooks, c.Connect, c.Connections = a.receiver, a.connect, &tokens.Handlers{Keeper: a.keeper}
+		c.Webhooks, c.Connect, c.Connections = a.receiver, a.connect, &tokens.Handlers{Keeper: a.keeper, Accounts: web.Accounts}
 		if _, err := a.fetcher.Look(ctx); err != nil {
 			return err
 		}
