@@ -21,6 +21,8 @@ import (
 type client struct {
 	URL   *url.URL     `default:"http://localhost:8080" placeholder:"URL" help:"The gateway to talk to."`
 	Token vault.Secret `placeholder:"KEY" help:"API key. Default: the admin-token file in ./data, where there is one."`
+
+	adminToken string // the file instead of data/admin-token
 }
 
 // maxAnswer bounds what is read of an answer.
@@ -117,7 +119,11 @@ func (c *client) token() (vault.Secret, error) {
 	if !c.Token.IsZero() {
 		return c.Token, nil
 	}
-	data, err := os.ReadFile(filepath.Join("data", "admin-token"))
+	path := c.adminToken
+	if path == "" {
+		path = filepath.Join("data", "admin-token")
+	}
+	data, err := os.ReadFile(path)
 	if err != nil || !isLoopback(c.URL.Hostname()) {
 		return vault.Secret{}, errors.New("GATEHOUSE_TOKEN: want an API key")
 	}
