@@ -95,7 +95,7 @@ func (c *Connect) receive(ctx context.Context, r linkRow, query url.Values, veri
 	}
 	g = Grant{Account: info.Account, Access: pair.Access, Refresh: pair.Refresh, ExpiresAt: pair.ExpiresAt, Scopes: pair.Scopes}
 	if r.ReturnURL == "" {
-		err = c.connections.Put(ctx, g, c.spend(r.ID, g.Account, g.Scopes))
+		err = c.connections.Put(ctx, g, c.spend(ctx, r.ID, g.Account, g.Scopes))
 	} else {
 		code = random()
 		err = c.wait(ctx, r.ID, g.Account, pair, code)

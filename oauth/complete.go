@@ -62,7 +62,7 @@ func (c *Connect) Complete(ctx context.Context, id string, code vault.Secret) (L
 	if g.Refresh, err = c.vault.Open(place(id, "refresh_token"), r.Refresh); err != nil {
 		return Link{}, err
 	}
-	err = c.connections.Put(ctx, g, c.spendPending(r))
+	err = c.connections.Put(ctx, g, c.spendPending(ctx, r))
 	if f, refused := fewer(err); refused {
 		if failing := c.failPending(ctx, id, f.code); failing != nil {
 			return Link{}, errors.Join(err, failing)

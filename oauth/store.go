@@ -3,12 +3,14 @@ package oauth
 import (
 	"context"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"gatehouse/events"
+	"gatehouse/internal/audit"
 	"gatehouse/internal/vault"
 )
 
@@ -79,30 +81,50 @@ func (c *Connect) read(ctx context.Context, id string) (linkRow, error) {
 }
 
 func (c *Connect) insert(ctx context.Context, r linkRow) error {
+	made := entry(ctx, "connect_link.create", r.ID, r.Account)
 	return c.events.Do(ctx, func(ctx context.Context, tx *events.Tx) error {
 		_, err := tx.Exec(ctx, `INSERT INTO connect_links (id, status, return_url, reference, account, created_at, expires_at)
 			VALUES (?, ?, ?, ?, ?, ?, ?)`, r.ID, r.Status, r.ReturnURL, r.Reference, r.Account, r.CreatedAt, r.ExpiresAt)
-		return err
+		return recorded(ctx, tx, made, err)
 	})
+}
+
+// entry is what the audit log says of a link. Whoever knows a link's id can open it, so that a digest
+// stands for it.
+func entry(ctx context.Context, action, link, account string) audit.Entry {
+	return audit.Entry{
+		Actor: audit.ActorFrom(ctx), Action: action, Account: account, Outcome: audit.Done,
+		Target: "connect link " + hex.EncodeToString(digest(vault.NewSecret(link))[:6]),
+	}
+}
+
+// recorded adds the entry to a change that succeeded.
+func recorded(ctx context.Context, tx *events.Tx, e audit.Entry, err error) error {
+	if err == nil {
+		_, err = audit.Record(ctx, tx.Tx, e)
+	}
+	return err
 }
 
 // spend makes a link `connected`. It is part of the change that makes the connection, so of two callbacks
 // one wins and the other changes nothing. A refresh token in the row is an earlier attempt's, still to be
 // revoked.
-func (c *Connect) spend(id, account string, scopes []string) func(context.Context, *events.Tx) error {
+func (c *Connect) spend(ctx context.Context, id, account string, scopes []string) func(context.Context, *events.Tx) error {
+	connected := entry(ctx, "connection.connect", id, account)
 	return func(ctx context.Context, tx *events.Tx) error {
-		return once(tx.Exec(ctx, `UPDATE connect_links SET status = ?, error = '', connected = ?, scopes = ?
+		return recorded(ctx, tx, connected, once(tx.Exec(ctx, `UPDATE connect_links SET status = ?, error = '', connected = ?, scopes = ?
 			WHERE id = ? AND expires_at > ? AND status IN ('open', 'denied', 'failed')`,
-			StatusConnected, account, strings.Join(scopes, " "), id, c.now().UnixMilli()))
+			StatusConnected, account, strings.Join(scopes, " "), id, c.now().UnixMilli())))
 	}
 }
 
 // spendPending likewise ends the wait for the app, together with the code and the tokens kept for it.
-func (c *Connect) spendPending(r linkRow) func(context.Context, *events.Tx) error {
+func (c *Connect) spendPending(ctx context.Context, r linkRow) func(context.Context, *events.Tx) error {
+	completed := entry(ctx, "connect_link.complete", r.ID, r.Connected)
 	return func(ctx context.Context, tx *events.Tx) error {
-		return once(tx.Exec(ctx, `UPDATE connect_links SET status = ?, code_hash = NULL, access_token = NULL, refresh_token = NULL,
+		return recorded(ctx, tx, completed, once(tx.Exec(ctx, `UPDATE connect_links SET status = ?, code_hash = NULL, access_token = NULL, refresh_token = NULL,
 			token_expires = 0 WHERE id = ? AND expires_at > ? AND status = ? AND code_hash = ?`,
-			StatusConnected, r.ID, c.now().UnixMilli(), StatusPending, r.CodeHash))
+			StatusConnected, r.ID, c.now().UnixMilli(), StatusPending, r.CodeHash)))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gatehouse/events"
+	"gatehouse/internal/audit"
 )
 
 const (
@@ -28,6 +29,7 @@ func (k *Keeper) Disconnect(ctx context.Context, account string) (revoked bool, 
 		return false, unavailable(account, errors.New("the gateway is stopping"))
 	}
 	defer k.working.Done()
+	by := audit.ActorFrom(ctx)
 	// Half a disconnection helps nobody, so it does not end with the caller's request.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), workFor)
 	defer cancel()
@@ -39,7 +41,7 @@ func (k *Keeper) Disconnect(ctx context.Context, account string) (revoked bool, 
 	if held {
 		defer l.release(ctx)
 	}
-	err = k.events.Do(ctx, func(ctx context.Context, tx *events.Tx) error { return k.storeDisconnected(ctx, tx, account) })
+	err = k.events.Do(ctx, func(ctx context.Context, tx *events.Tx) error { return k.storeDisconnected(ctx, tx, account, by) })
 	if err != nil {
 		return false, fmt.Errorf("disconnecting account %s: %w", account, err)
 	}
@@ -54,7 +56,7 @@ func (k *Keeper) Disconnect(ctx context.Context, account string) (revoked bool, 
 }
 
 // storeDisconnected wipes the tokens, but for the one that has to be shown to DoorFlow to revoke it.
-func (k *Keeper) storeDisconnected(ctx context.Context, tx *events.Tx, account string) error {
+func (k *Keeper) storeDisconnected(ctx context.Context, tx *events.Tx, account string, by audit.Actor) error {
 	r, err := lock(ctx, tx, account)
 	if err != nil || r.Status == StatusDisconnected {
 		return err
@@ -79,6 +81,11 @@ func (k *Keeper) storeDisconnected(ctx context.Context, tx *events.Tx, account s
 		if err := k.OnDisconnect(ctx, tx, account); err != nil {
 			return err
 		}
+	}
+	if _, err := audit.Record(ctx, tx.Tx, audit.Entry{
+		Actor: by, Action: "connection.disconnect", Account: account, Target: account, Outcome: audit.Done,
+	}); err != nil {
+		return err
 	}
 	return k.say(tx, account, StatusDisconnected, "", nil)
 }

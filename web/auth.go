@@ -10,6 +10,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"gatehouse/internal/audit"
 	"gatehouse/internal/vault"
 )
 
@@ -99,9 +100,25 @@ func (s *Server) requires(scope string) echo.MiddlewareFunc {
 			case !caller.May(scope):
 				return errForbidden
 			}
-			c.SetRequest(r.WithContext(context.WithValue(r.Context(), callerKey{}, caller)))
+			ctx := context.WithValue(r.Context(), callerKey{}, caller)
+			c.SetRequest(r.WithContext(acting(ctx, c, audit.Actor{Kind: audit.KindKey, Name: caller.Name, KeyID: caller.ID})))
 			return next(c)
 		}
+	}
+}
+
+// acting notes who makes a request, and from where, for what is recorded of it.
+func acting(ctx context.Context, c echo.Context, a audit.Actor) context.Context {
+	a.Remote, a.RequestID = c.RealIP(), RequestID(ctx)
+	return audit.WithActor(ctx, a)
+}
+
+// fromBrowser is for routes that anybody's browser may come to, and that change something.
+func fromBrowser(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		c.SetRequest(r.WithContext(acting(r.Context(), c, audit.Actor{Kind: audit.KindBrowser})))
+		return next(c)
 	}
 }
 

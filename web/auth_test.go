@@ -97,7 +97,7 @@ func TestWhichListenerServesWhat(t *testing.T) {
 // The description says which scope each route needs; the routes must ask for just that.
 func TestTheDescriptionNamesTheScopes(t *testing.T) {
 	f := newFixture(t, func(c *web.Config) {
-		c.Connect, c.Connections = everything{}, everything{}
+		everyRoute(c)
 		c.Authenticate = func(_ context.Context, key string) (web.Caller, bool, error) {
 			return web.Caller{Scopes: []string{key}}, true, nil
 		}

@@ -33,6 +33,11 @@ type MessageHandlers interface {
 	Stream(echo.Context) error
 }
 
+// AuditHandlers show who did what.
+type AuditHandlers interface {
+	List(echo.Context) error
+}
+
 // WebhookPath is where DoorFlow sends webhooks.
 const WebhookPath = "/webhooks/doorflow"
 
@@ -52,7 +57,7 @@ func (s *Server) publicRoutes(e *echo.Echo) {
 	if h := s.config.Connect; h != nil {
 		e.GET("/oauth/start/:link", h.StartPage)
 		e.POST("/oauth/start/:link", h.Start)
-		e.GET("/oauth/callback", h.Callback)
+		e.GET("/oauth/callback", h.Callback, fromBrowser)
 	}
 }
 
@@ -73,5 +78,8 @@ func (s *Server) apiRoutes(e *echo.Echo) {
 		e.GET("/v1/messages/stream", h.Stream, s.requires("messages:read"), endsWithServer)
 		e.GET("/v1/messages/:id", h.Get, s.requires("messages:read"))
 		e.POST("/v1/messages/:id/replay", h.Replay, s.requires("messages:write"))
+	}
+	if h := s.config.Audit; h != nil {
+		e.GET("/v1/audit", h.List, s.requires("audit:read"))
 	}
 }

@@ -32,6 +32,7 @@ type Config struct {
 	Connect     ConnectHandlers
 	Connections ConnectionHandlers
 	Messages    MessageHandlers
+	Audit       AuditHandlers
 }
 
 // Server holds the handlers of the gateway's listeners.

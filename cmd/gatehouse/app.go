@@ -21,6 +21,7 @@ import (
 
 	"gatehouse/doorflow"
 	"gatehouse/events"
+	"gatehouse/internal/audit"
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/telemetry"
 	"gatehouse/internal/vault"
@@ -46,6 +47,7 @@ type App struct {
 	events   *events.Log
 	relay    *events.Relay
 	history  *events.History
+	audit    *audit.Log
 	keep     *events.Retention
 
 	// With a DoorFlow application only.
@@ -190,6 +192,10 @@ func (a *App) openLog(ctx context.Context) error {
 	}
 	a.events = log
 	a.history = events.NewHistory(a.db, log)
+	a.audit = &audit.Log{DB: a.db, Commit: func(ctx context.Context, change func(context.Context, *sqldb.Tx) error) error {
+		// How something ended is not turned away because much else waits.
+		return log.DoUrgent(ctx, func(ctx context.Context, tx *events.Tx) error { return change(ctx, tx.Tx) })
+	}}
 	a.relay = events.NewRelay(events.RelayConfig{DB: a.db, Log: log, Bus: a.bus, Registerer: a.registry, Logger: a.log})
 	return nil
 }

@@ -33,6 +33,7 @@ type commands struct {
 	Connect     connectCommand     `cmd:"" help:"Make a link that connects a customer's DoorFlow account."`
 	Connections connectionCommands `cmd:"" help:"List, show or disconnect connected accounts."`
 	Messages    messageCommands    `cmd:"" help:"Follow, list or replay what the gateway says."`
+	Audit       auditCommand       `cmd:"" help:"Show who did what, newest first."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Exit 0 when the gateway on this machine is ready. For containers."`
 	Version     versionCommand     `cmd:"" help:"Show which program this is."`
 }

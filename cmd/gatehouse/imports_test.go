@@ -26,6 +26,7 @@ var mayImport = map[string][]string{
 	"tokens":                   {"events", "internal/"},
 	"webhooks":                 {"doorflow", "events", "internal/"},
 	"migrations":               {},
+	"internal/audit":           {"internal/invalid", "internal/sqldb"},
 	"internal/sqldb/sqldbtest": {"internal/sqldb", "migrations"},
 	"internal/":                {},
 	"web":                      {"doorflow", "events", "oauth", "tokens", "webhooks", "internal/"},
@@ -37,7 +38,7 @@ var onlyIn = map[string][]string{
 	"github.com/nats-io/nats-server/v2": {"events/embedded.go"},
 	"github.com/labstack/echo/v4": {
 		"web/*.go", "*/handlers.go", "events/sse.go", "webhooks/receive.go", "oauth/connect.go", "oauth/callback.go", "oauth/pages.go",
-		"oauth/complete.go", "cmd/gatehouse/bench.go",
+		"oauth/complete.go", "internal/audit/handlers.go", "cmd/gatehouse/bench.go",
 	},
 }
 

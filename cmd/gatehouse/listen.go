@@ -9,6 +9,7 @@ import (
 	"net/http"
 
 	"gatehouse/events"
+	"gatehouse/internal/audit"
 	"gatehouse/oauth"
 	"gatehouse/tokens"
 	"gatehouse/web"
@@ -72,7 +73,7 @@ func (a *App) openWeb(ctx context.Context) error {
 	c := web.Config{
 		PublicURL: a.config.PublicURL, TrustedProxies: a.config.TrustedProxies, Authenticate: web.AdminToken(a.admin),
 		Checks: a.checks(), Registry: a.registry, Log: a.log, Wrap: a.tracing.Handler,
-		Messages: messages,
+		Messages: messages, Audit: &audit.Handlers{Log: a.audit, Accounts: web.Accounts},
 	}
 	if a.keeper != nil {
 		c.Webhooks, c.Connect, c.Connections = a.receiver, a.connect, &tokens.Handlers{Keeper: a.keeper, Accounts: web.Accounts}

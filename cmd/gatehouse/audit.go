@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"gatehouse/internal/audit"
+)
+
+type auditCommand struct {
+	client
+	Actor  string `env:"-" help:"Only what this actor did, such as the name of an API key." placeholder:"NAME"`
+	Action string `env:"-" help:"Only this action, such as connection.disconnect." placeholder:"ACTION"`
+	Since  string `env:"-" help:"Not older than this: a time (RFC 3339) or an age such as 24h." placeholder:"WHEN"`
+	Limit  int    `env:"-" default:"50" help:"At most so many."`
+	JSON   bool   `env:"-" help:"Print JSON."`
+}
+
+func (c *auditCommand) Run(ctx context.Context, t *terminal) error {
+	q := url.Values{}
+	for name, value := range map[string]string{"actor": c.Actor, "action": c.Action} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if c.Since != "" {
+		since, err := parseSince(c.Since)
+		if err != nil {
+			return err
+		}
+		q.Set("since", since.UTC().Format(time.RFC3339))
+	}
+	items, err := list[audit.Stored](ctx, &c.client, "/v1/audit", q, c.Limit)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return writeJSON(t.out, items)
+	}
+	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "WHEN\tWHO\tFROM\tACTION\tOUTCOME\tACCOUNT\tTARGET")
+	for _, i := range items {
+		outcome := i.Outcome
+		if i.Status != 0 {
+			outcome += " " + strconv.Itoa(i.Status)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", local(i.At), printable(who(i)), printable(orDash(i.Remote)), printable(i.Action),
+			printable(outcome), printable(orDash(i.Account)), printable(orDash(i.Target)))
+	}
+	return w.Flush()
+}
+
+// who names an actor so that none can pass for one of another kind.
+func who(i audit.Stored) string {
+	if i.Actor == "" {
+		return i.ActorKind
+	}
+	return i.ActorKind + " " + i.Actor
+}
