@@ -89,14 +89,14 @@ func (s *Server) requires(scope string) echo.MiddlewareFunc {
 			r := c.Request()
 			key, ok := bearer(r.Header.Values(echo.HeaderAuthorization))
 			if !ok {
-				return errUnauthorized
+				return s.nobody(c)
 			}
-			caller, ok, err := s.config.Authenticate(r.Context(), key)
+			caller, ok, err := s.identify(c, key)
 			switch {
 			case err != nil:
 				return err
 			case !ok:
-				return errUnauthorized
+				return s.nobody(c)
 			case !caller.May(scope):
 				return errForbidden
 			}

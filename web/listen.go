@@ -31,8 +31,14 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, tlsConfig *tls.
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      30 * time.Second, // streams set deadlines of their own
 		IdleTimeout:       120 * time.Second,
-		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		MaxHeaderBytes:    16 << 10,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: 100, // the least that RFC 9113 recommends
+			// Who is silent in the middle of its headers has no time limit but this.
+			SendPingTimeout: 30 * time.Second, PingTimeout: 10 * time.Second, WriteByteTimeout: 30 * time.Second,
+		},
+		DisableGeneralOptionsHandler: true, // OPTIONS * is answered like everything else
+		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		// Requests may go on after ctx has ended; only streams look at it.
 		BaseContext: func(net.Listener) context.Context {
 			return context.WithValue(context.WithoutCancel(ctx), stoppingKey{}, ctx)
@@ -102,7 +108,7 @@ func (l *limitListener) Accept() (net.Conn, error) {
 		<-l.places
 		return nil, err
 	}
-	return &limitedConn{Conn: conn, leave: sync.OnceFunc(func() { <-l.places })}, nil
+	return &placedConn{Conn: conn, leave: sync.OnceFunc(func() { <-l.places })}, nil
 }
 
 func (l *limitListener) Close() error {
@@ -110,12 +116,13 @@ func (l *limitListener) Close() error {
 	return l.Listener.Close()
 }
 
-type limitedConn struct {
+// placedConn gives its place back when it is closed.
+type placedConn struct {
 	net.Conn
 	leave func()
 }
 
-func (c *limitedConn) Close() error {
+func (c *placedConn) Close() error {
 	defer c.leave()
 	return c.Conn.Close()
 }

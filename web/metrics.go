@@ -14,6 +14,8 @@ import (
 type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
+	refused  *prometheus.CounterVec
+	guessing prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -25,8 +27,17 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "gatehouse_http_request_seconds", Help: "Time a request took; streams are left out.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 60},
 		}, []string{"route"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatehouse_http_limited_total", Help: "Requests and connections that were turned away, by the limit they had reached.",
+		}, []string{"limit"}),
+		guessing: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "gatehouse_http_guessing_total", Help: "How often an address was shut out for a minute, for sending many wrong API keys.",
+		}),
 	}
-	reg.MustRegister(m.requests, m.seconds)
+	for _, limit := range []string{"key_rate", "address_rate", "guessing", "streams", "connections", "requests", "large_bodies"} {
+		m.refused.WithLabelValues(limit)
+	}
+	reg.MustRegister(m.requests, m.seconds, m.refused, m.guessing)
 	return m
 }
 

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
 	"runtime/debug"
 	"time"
 
@@ -85,7 +83,7 @@ func (s *Server) access(next echo.HandlerFunc) echo.HandlerFunc {
 			return nil // its handler writes a line that says more
 		}
 		level := slog.LevelInfo
-		if route == "/livez" || route == "/readyz" {
+		if route == "/livez" || route == "/readyz" || route == metricsPath {
 			level = slog.LevelDebug
 		}
 		ctx := c.Request().Context()
@@ -122,10 +120,11 @@ func (s *Server) recover(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// secure sets the headers that every answer has. The values are shared slices: a map entry each, and no
+// secure sets the headers that every answer has; pages say themselves what they load. The values are shared slices: a map entry each, and no
 // allocation for each request.
 func (s *Server) secure() echo.MiddlewareFunc {
 	nosniff, deny, noReferrer, noStore := []string{"nosniff"}, []string{"DENY"}, []string{"no-referrer"}, []string{"no-store"}
+	nothing := []string{"default-src 'none'; frame-ancestors 'none'"}
 	var strict []string
 	if u := s.config.PublicURL; u != nil && u.Scheme == "https" {
 		strict = []string{"max-age=31536000"}
@@ -134,7 +133,7 @@ func (s *Server) secure() echo.MiddlewareFunc {
 		return func(c echo.Context) error {
 			h := c.Response().Header()
 			h["X-Content-Type-Options"], h["X-Frame-Options"], h["Referrer-Policy"] = nosniff, deny, noReferrer
-			h["Cache-Control"] = noStore
+			h["Cache-Control"], h["Content-Security-Policy"] = noStore, nothing
 			if strict != nil {
 				h["Strict-Transport-Security"] = strict
 			}
@@ -143,35 +142,23 @@ func (s *Server) secure() echo.MiddlewareFunc {
 	}
 }
 
-const maxBody = 1 << 20
+const maxHeaders = 100
 
-// bodyLimited bounds what a handler may read. Webhooks have the same limit in their handler, which does
-// with one look at the length.
-func bodyLimited(next echo.HandlerFunc) echo.HandlerFunc {
+var errHeaders = errors.New("web: the request has too many headers")
+
+// fewHeaders refuses requests with more headers than anybody needs. Their size is bounded by the server,
+// but thousands of small ones take many times that, and more for as long as the body is waited for.
+func fewHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		r := c.Request()
-		if r.Body == nil || r.Body == http.NoBody || c.Path() == WebhookPath {
+		n := 0
+		for _, values := range c.Request().Header {
+			n += len(values)
+		}
+		if n <= maxHeaders {
 			return next(c)
 		}
-		if r.ContentLength > maxBody {
-			return &http.MaxBytesError{Limit: maxBody}
-		}
-		r.Body = http.MaxBytesReader(c.Response().Writer, r.Body, maxBody)
-		return next(c)
+		c.Response().Header().Set(echo.HeaderConnection, "close")
+		_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now()) // the body is not waited for
+		return errHeaders
 	}
-}
-
-// trustProxies says whose word counts for where a request came from: by default nobody's but TCP's.
-func trustProxies(e *echo.Echo, proxies []netip.Prefix) {
-	if len(proxies) == 0 {
-		e.IPExtractor, e.SchemeExtractor = echo.ExtractIPDirect(), echo.ExtractSchemeDirect()
-		return
-	}
-	trust := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
-	for _, p := range proxies {
-		trust = append(trust, echo.TrustIPRange(&net.IPNet{
-			IP: p.Masked().Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen()),
-		}))
-	}
-	e.IPExtractor, e.SchemeExtractor = echo.ExtractIPFromXFFHeader(trust...), echo.ExtractSchemeFromHeaders(trust...)
 }

@@ -41,14 +41,27 @@ func TestRequestIDs(t *testing.T) {
 func TestSecurityHeaders(t *testing.T) {
 	for scheme, strict := range map[string]string{"https": "max-age=31536000", "http": ""} {
 		f := newFixture(t, func(c *web.Config) { c.PublicURL = &url.URL{Scheme: scheme, Host: "localhost"} })
-		for _, path := range []string{"/livez", "/nowhere", "/v1/messages"} {
-			h := do(f.Public(true), httptest.NewRequest("GET", path, nil)).Header()
+		for at, handler := range map[string]http.Handler{
+			"public /livez": f.Public(true), "public /nowhere": f.Public(true), "public /v1/messages": f.Public(true),
+			"admin /v1/messages": f.Admin(), "admin /nowhere": f.Admin(),
+			"ops /metrics": f.Ops(), "ops /debug/pprof/": f.Ops(), "ops /debug/pprof/cmdline": f.Ops(), "ops /nowhere": f.Ops(),
+		} {
+			_, path, _ := strings.Cut(at, " ")
+			r := httptest.NewRequest("GET", path, nil)
+			r.RemoteAddr = "127.0.0.1:1"
+			h := do(handler, r).Header()
+			for _, telling := range []string{"Server", "X-Powered-By", "Via"} {
+				if got := h.Get(telling); got != "" {
+					t.Errorf("%s: %s is %q", at, telling, got)
+				}
+			}
 			for name, want := range map[string]string{
+				"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 				"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
 				"Cache-Control": "no-store", "Strict-Transport-Security": strict,
 			} {
 				if got := h.Get(name); got != want {
-					t.Errorf("%s %s: %s is %q, want %q", scheme, path, name, got, want)
+					t.Errorf("%s %s: %s is %q, want %q", scheme, at, name, got, want)
 				}
 			}
 		}

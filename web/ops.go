@@ -3,8 +3,8 @@ package web
 import (
 	"net/http"
 	"net/http/pprof"
-	"net/netip"
 
+	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -17,15 +17,15 @@ func NewRegistry() *prometheus.Registry {
 	return reg
 }
 
+const metricsPath = "/metrics"
+
 // Ops is the handler of the operators' listener.
 func (s *Server) Ops() http.Handler {
 	e := s.echo()
 	s.healthRoutes(e)
-	mux := http.NewServeMux()
-	mux.Handle("/", e)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.config.Registry, promhttp.HandlerOpts{Registry: s.config.Registry}))
-	mux.Handle("/debug/pprof/", loopbackOnly(profiles()))
-	return mux
+	e.GET(metricsPath, echo.WrapHandler(promhttp.HandlerFor(s.config.Registry, promhttp.HandlerOpts{Registry: s.config.Registry})))
+	e.Any("/debug/pprof/*", echo.WrapHandler(profiles()), loopbackOnly)
+	return e
 }
 
 // profiles leaves out pprof's cmdline: flags may hold secrets.
@@ -40,12 +40,11 @@ func profiles() http.Handler {
 }
 
 // loopbackOnly judges by the connection; headers can say anything.
-func loopbackOnly(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if addr, err := netip.ParseAddrPort(r.RemoteAddr); err != nil || !addr.Addr().Unmap().IsLoopback() {
-			http.NotFound(w, r)
-			return
+func loopbackOnly(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if !peer(c.Request().RemoteAddr).IsLoopback() {
+			return echo.ErrNotFound
 		}
-		next.ServeHTTP(w, r)
-	})
+		return next(c)
+	}
 }

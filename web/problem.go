@@ -51,6 +51,14 @@ var sentinels = []struct {
 	{errUnauthorized, http.StatusUnauthorized, "unauthorized", "send a valid key as Authorization: Bearer KEY", 0},
 	{errForbidden, http.StatusForbidden, "forbidden", "the key does not have the scope that this needs", 0},
 
+	{errKeyRate, http.StatusTooManyRequests, "rate-limited", "this key asks for more than it may; RateLimit says how much that is", 0},
+	{errAddressRate, http.StatusTooManyRequests, "rate-limited", "your address asks for more than it may; RateLimit says how much that is", 0},
+	{errGuessing, http.StatusTooManyRequests, "too-many-attempts", "too many wrong keys came from your address", 0},
+	{errKeyStreams, http.StatusTooManyRequests, "too-many-streams", "this key has as many streams open as it may", 5 * time.Second},
+	{errHeaders, http.StatusRequestHeaderFieldsTooLarge, "too-many-headers", "a request may have 100 headers", 0},
+	{errCrowded, http.StatusTooManyRequests, "crowded", "too many requests of your address are under way", time.Second},
+	{errLargeBodies, http.StatusTooManyRequests, "overloaded", "too many large bodies are being read; send it again", time.Second},
+
 	{events.ErrOverloaded, http.StatusTooManyRequests, "overloaded", "too much is waiting to be stored; send it again", time.Second},
 	{events.ErrStorage, http.StatusServiceUnavailable, "storage", "it could not be stored; send it again", 5 * time.Second},
 	{events.ErrClosed, http.StatusServiceUnavailable, "shutting-down", "the gateway is shutting down; send it again", 5 * time.Second},

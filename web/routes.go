@@ -75,7 +75,7 @@ func (s *Server) apiRoutes(e *echo.Echo) {
 	}
 	if h := s.config.Messages; h != nil {
 		e.GET("/v1/messages", h.List, s.requires("messages:read"))
-		e.GET("/v1/messages/stream", h.Stream, s.requires("messages:read"), endsWithServer)
+		e.GET("/v1/messages/stream", h.Stream, s.requires("messages:read"), s.fewStreams, endsWithServer)
 		e.GET("/v1/messages/:id", h.Get, s.requires("messages:read"))
 		e.POST("/v1/messages/:id/replay", h.Replay, s.requires("messages:write"))
 	}

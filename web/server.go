@@ -1,6 +1,7 @@
 package web
 
 import (
+	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -41,20 +42,40 @@ type Server struct {
 	log     *slog.Logger
 	health  *health
 	metrics *metrics
+	proxies proxies
+
+	guard     *guard
+	keys      *limiter[[sha256.Size]byte]
+	addresses *limiter[netip.Addr]
+	streams   *places[string]
+	underWay  *places[netip.Addr]
+	large     *places[netip.Addr]
 }
+
+// How many are remembered by the limits, at most twice: some ten megabytes when all places are taken.
+const (
+	rememberedKeys      = 1 << 12
+	rememberedAddresses = 1 << 15
+)
 
 // New makes a Server. It starts nothing.
 func New(c Config) (*Server, error) {
 	if c.Authenticate == nil || c.Registry == nil || c.Log == nil {
 		return nil, errors.New("web: Authenticate, Registry and Log must be set")
 	}
-	return &Server{config: c, log: c.Log, health: newHealth(c.Checks, time.Now), metrics: newMetrics(c.Registry)}, nil
+	return &Server{
+		config: c, log: c.Log, health: newHealth(c.Checks, time.Now), metrics: newMetrics(c.Registry), proxies: c.TrustedProxies,
+		guard: newGuard(), keys: newLimiter[[sha256.Size]byte](keyPolicy, rememberedKeys),
+		addresses: newLimiter[netip.Addr](addressPolicy, rememberedAddresses), streams: newPlaces[string](maxConnections),
+		underWay: newPlaces[netip.Addr](maxConnections), large: newPlaces[netip.Addr](largeBodies),
+	}, nil
 }
 
 // Public is the handler of the public listener; with api, which it has unless there is an admin listener,
 // also of /v1.
 func (s *Server) Public(api bool) http.Handler {
 	e := s.echo()
+	e.Use(s.strangers)
 	s.publicRoutes(e)
 	if api {
 		s.apiRoutes(e)
@@ -65,6 +86,7 @@ func (s *Server) Public(api bool) http.Handler {
 // Admin is the handler of the admin listener: /v1, and health.
 func (s *Server) Admin() http.Handler {
 	e := s.echo()
+	e.Use(s.strangers)
 	s.healthRoutes(e)
 	s.apiRoutes(e)
 	return s.wrap(e)
@@ -82,14 +104,17 @@ func (s *Server) echo() *echo.Echo {
 	e := echo.New()
 	e.HTTPErrorHandler = s.problem
 	e.Logger.SetOutput(logWriter{s.log}) // echo says little, and only of its own troubles
-	trustProxies(e, s.config.TrustedProxies)
+	s.proxies.bind(e)
 	e.Use(
-		s.route,     // names the route for metrics and traces; must see the request before others replace it
-		requestID,   // so that everything from here on can be found again
-		s.access,    // one line per request; answers errors, so that it knows the status
-		s.recover,   // a panic becomes an error
-		s.secure(),  // headers, before anybody writes
-		bodyLimited, // 1 MiB
+		s.route,       // names the route for metrics and traces; must see the request before others replace it
+		requestID,     // so that everything from here on can be found again
+		s.access,      // one line per request; answers errors, so that it knows the status
+		s.recover,     // a panic becomes an error
+		s.secure(),    // headers, before anybody writes
+		fewHeaders,    // 100
+		plainPath,     // no tricks in a path's parameters
+		s.crowd,       // before anything is done
+		s.bodyLimited, // 1 MiB
 	)
 	return e
 }

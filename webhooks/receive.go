@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -142,7 +143,7 @@ func readBody(req *http.Request) ([]byte, error) {
 	// Memory follows what has come, not what was announced.
 	body.Grow(int(min(max(req.ContentLength, 0)+bytes.MinRead, 16<<10)))
 	if _, err := body.ReadFrom(io.LimitReader(req.Body, maxBody+1)); err != nil {
-		return nil, ErrIncomplete
+		return nil, fmt.Errorf("%w: %w", ErrIncomplete, err)
 	}
 	if body.Len() > maxBody {
 		return nil, ErrTooLarge

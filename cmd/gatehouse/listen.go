@@ -85,16 +85,16 @@ func (a *App) openWeb(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	tlsConfig, err := a.config.tls()
+	tlsConfig, err := a.tls()
 	if err != nil {
 		return err
 	}
-	a.serve(a.public, server.Public(a.private == nil), tlsConfig)
+	a.serve(server.Bounded(a.public), server.Public(a.private == nil), tlsConfig)
 	if a.private != nil {
-		a.serve(a.private, server.Admin(), tlsConfig)
+		a.serve(server.Bounded(a.private), server.Admin(), tlsConfig)
 	}
 	if a.ops != nil {
-		a.serve(a.ops, server.Ops(), nil)
+		a.serve(server.Bounded(a.ops), server.Ops(), nil)
 	}
 	return nil
 }
@@ -103,15 +103,16 @@ func (a *App) serve(l net.Listener, h http.Handler, tlsConfig *tls.Config) {
 	a.servers = append(a.servers, func(ctx context.Context) error { return web.Serve(ctx, l, h, tlsConfig, a.log) })
 }
 
-func (c *Config) tls() (*tls.Config, error) {
-	if c.TLSCertFile == "" {
+// tls is nil when the gateway does not speak https itself.
+func (a *App) tls() (*tls.Config, error) {
+	if a.config.TLSCertFile == "" {
 		return nil, nil
 	}
-	pair, err := tls.LoadX509KeyPair(c.TLSCertFile, c.TLSKeyFile)
+	certificate, err := web.LoadCertificate(a.config.TLSCertFile, a.config.TLSKeyFile, a.log)
 	if err != nil {
 		return nil, fmt.Errorf("GATEHOUSE_TLS_CERT_FILE and GATEHOUSE_TLS_KEY_FILE: %w", err)
 	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+	return certificate.TLS(), nil
 }
 
 // checks are what readiness looks at. Without NATS webhooks are still accepted, so that it alone does not
