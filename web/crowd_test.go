@@ -146,7 +146,18 @@ func TestAnAddressHasSoManyHTTP2RequestsUnderWay(t *testing.T) {
 }
 
 func TestHTTP2StreamsOfAConnectionAreBounded(t *testing.T) {
-	f, begun, release := busy(t)
+	var mu sync.Mutex
+	underWay, begun, wait := map[string]int{}, make(chan bool, 1000), make(chan struct{})
+	f := newFixture(t, func(c *web.Config) {
+		c.Webhooks = receiver(func(c echo.Context) error {
+			mu.Lock()
+			underWay[c.Request().RemoteAddr]++
+			mu.Unlock()
+			begun <- true
+			<-wait
+			return c.NoContent(http.StatusOK)
+		})
+	})
 	model := httptest.NewTLSServer(nil)
 	defer model.Close()
 	addr, stop := listening(t, f.Public(true), &tls.Config{Certificates: model.TLS.Certificates})
@@ -167,10 +178,14 @@ func TestHTTP2StreamsOfAConnectionAreBounded(t *testing.T) {
 	for range 100 {
 		<-begun
 	}
-	if n := len(begun); n != 0 {
-		t.Errorf("%d more than 100 requests of a connection are under way", n)
+	mu.Lock()
+	for connection, n := range underWay {
+		if n > 100 {
+			t.Errorf("%d requests of connection %s are under way", n, connection)
+		}
 	}
-	release()
+	mu.Unlock()
+	close(wait)
 	asking.Wait()
 	transport.CloseIdleConnections()
 	if err := stop(); err != nil {

@@ -57,7 +57,7 @@ func TestSecurityHeaders(t *testing.T) {
 			}
 			for name, want := range map[string]string{
 				"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-				"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
+				"X-Content-Type-Options":  "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
 				"Cache-Control": "no-store", "Strict-Transport-Security": strict,
 			} {
 				if got := h.Get(name); got != want {
