@@ -107,7 +107,12 @@ func (s *stream) follow(ctx context.Context, l *Log, f *follower) error {
 	defer heartbeat.Stop()
 	for {
 		news := l.Committed() // before looking, so that no commit falls in between
-		err := f.catchUp(ctx, func(m Stored) error { return s.message(f.at, m) })
+		err := f.catchUp(ctx, func(m Stored) error {
+			if err := ctx.Err(); err != nil { // whoever may no longer listen hears nothing of what was read before
+				return err
+			}
+			return s.message(f.at, m)
+		})
 		if err == nil {
 			err = s.flush()
 		}

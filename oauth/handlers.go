@@ -1,12 +1,8 @@
 package oauth
 
 import (
-	"encoding/json"
-	"errors"
-	"io"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -22,7 +18,7 @@ const maxBody = 16 << 10
 // CreateLink is POST /v1/connect-links.
 func (c *Connect) CreateLink(e echo.Context) error {
 	var req LinkRequest
-	if err := decode(e, &req); err != nil {
+	if err := invalid.Body(e.Response(), e.Request(), maxBody, &req); err != nil {
 		return err
 	}
 	if allowed := c.accounts(e); allowed != nil && !slices.Contains(allowed, req.Account) {
@@ -49,7 +45,7 @@ func (c *Connect) CompleteLink(e echo.Context) error {
 	var req struct {
 		Code vault.Secret `json:"code"`
 	}
-	if err := decode(e, &req); err != nil {
+	if err := invalid.Body(e.Response(), e.Request(), maxBody, &req); err != nil {
 		return err
 	}
 	if req.Code.IsZero() {
@@ -73,30 +69,4 @@ func (c *Connect) allowed(e echo.Context) (Link, error) {
 		return Link{}, ErrLinkNotFound
 	}
 	return link, err
-}
-
-// decode reads a small JSON object with no unknown fields; an empty body is an empty object.
-func decode(e echo.Context, into any) error {
-	d := json.NewDecoder(http.MaxBytesReader(e.Response(), e.Request().Body, maxBody))
-	d.DisallowUnknownFields()
-	err := d.Decode(into)
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	if err == nil {
-		if _, err = d.Token(); errors.Is(err, io.EOF) {
-			return nil
-		}
-		return invalid.Field("body", "must be one JSON object")
-	}
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return invalid.Field("body", "must be at most %d bytes", maxBody)
-	}
-	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && wrong.Field != "" {
-		return invalid.Field(wrong.Field, "must be a string")
-	}
-	if _, unknown, ok := strings.Cut(err.Error(), "unknown field "); ok {
-		return invalid.Field(strings.Trim(unknown, `"`), "is not a field of this request")
-	}
-	return invalid.Field("body", "must be a JSON object")
 }

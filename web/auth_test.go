@@ -7,7 +7,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -47,21 +50,15 @@ func TestOnlyTheBearerHeaderOpensTheAPI(t *testing.T) {
 	}
 }
 
-func TestAnEmptyAdminTokenLetsNobodyIn(t *testing.T) {
-	if _, ok, _ := web.AdminToken(vault.Secret{})(t.Context(), ""); ok {
-		t.Fatal("an empty key was accepted")
-	}
-}
-
 func TestScopes(t *testing.T) {
 	var seen web.Caller
 	f := newFixture(t, func(c *web.Config) {
 		c.Messages = &messages{func(c echo.Context) error { seen, _ = web.CallerFrom(c.Request().Context()); return nil }}
-		c.Authenticate = func(_ context.Context, key string) (web.Caller, bool, error) {
-			if key == "broken" {
+		c.Authenticate = func(_ context.Context, key vault.Secret) (web.Caller, bool, error) {
+			if key.Reveal() == "broken" {
 				return web.Caller{}, false, errors.New("no database")
 			}
-			return web.Caller{Name: key, Scopes: []string{key}}, true, nil
+			return web.Caller{Name: key.Reveal(), Scopes: []string{key.Reveal()}}, true, nil
 		}
 	})
 	for key, want := range map[string]int{"messages:read": 200, "admin": 200, "messages:write": 403, "messages": 403, "connections:read": 403, "broken": 500} {
@@ -98,8 +95,8 @@ func TestWhichListenerServesWhat(t *testing.T) {
 func TestTheDescriptionNamesTheScopes(t *testing.T) {
 	f := newFixture(t, func(c *web.Config) {
 		everyRoute(c)
-		c.Authenticate = func(_ context.Context, key string) (web.Caller, bool, error) {
-			return web.Caller{Scopes: []string{key}}, true, nil
+		c.Authenticate = func(_ context.Context, key vault.Secret) (web.Caller, bool, error) {
+			return web.Caller{Scopes: []string{key.Reveal()}}, true, nil
 		}
 	})
 	named := scopesDescribed(t)
@@ -108,13 +105,51 @@ func TestTheDescriptionNamesTheScopes(t *testing.T) {
 	}
 	for key, scope := range named {
 		method, path, _ := cut(key)
-		for _, s := range append(slices.Sorted(maps.Values(named)), "other:read") {
+		for _, s := range slices.Compact(append(slices.Sorted(maps.Values(named)), "other:read")) {
 			r := httptest.NewRequest(method, path, nil)
 			r.Header.Set("Authorization", "Bearer "+s)
-			if got, want := do(f.Public(true), r).Code == http.StatusForbidden, s != scope; got != want {
+			if got, want := do(f.Public(true), r).Code == http.StatusForbidden, s != scope && s != "admin"; got != want {
 				t.Errorf("%s with the scope %s: forbidden %v, want %v", key, s, got, want)
 			}
 		}
+	}
+}
+
+// A stream ends within two seconds of its key's end, and when nobody can tell whether the key works.
+func TestStreamsEndWithTheirKey(t *testing.T) {
+	for name, end := range map[string]func(context.Context) (bool, error){
+		"revoked":       func(context.Context) (bool, error) { return false, nil },
+		"cannot tell":   func(context.Context) (bool, error) { return false, errors.New("no database") },
+		"does not tell": func(ctx context.Context) (bool, error) { <-ctx.Done(); return false, ctx.Err() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var ended atomic.Bool
+				f := newFixture(t, func(c *web.Config) {
+					c.Authenticate = func(ctx context.Context, key vault.Secret) (web.Caller, bool, error) {
+						ok, err := true, error(nil)
+						if ended.Load() {
+							ok, err = end(ctx)
+						}
+						return web.Caller{Scopes: []string{"messages:read"}}, ok, err
+					}
+					c.Messages = &messages{func(c echo.Context) error { <-c.Request().Context().Done(); return nil }}
+				})
+				over := make(chan int)
+				go func() { over <- do(f.Public(true), authorized("GET", "/v1/messages/stream", nil)).Code }()
+				time.Sleep(time.Minute)
+				select {
+				case <-over:
+					t.Fatal("the stream ended although its key works")
+				default:
+				}
+				ended.Store(true)
+				began := time.Now()
+				if code := <-over; code != 200 || time.Since(began) > 2*time.Second {
+					t.Errorf("it ended with %d after %s", code, time.Since(began))
+				}
+			})
+		})
 	}
 }
 

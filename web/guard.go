@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"gatehouse/internal/vault"
 )
 
 var errGuessing = errors.New("web: too many wrong keys came from this address")
@@ -93,8 +95,8 @@ func (g *guard) wrong(from netip.Addr, now time.Time) (closed bool) {
 }
 
 // identify finds the caller behind a key, within the limits of the key and of the address it comes from.
-func (s *Server) identify(c echo.Context, key string) (caller Caller, ok bool, err error) {
-	now, k := time.Now(), knownKey{s.address(c), sha256.Sum256([]byte(key))}
+func (s *Server) identify(c echo.Context, key vault.Secret) (caller Caller, ok bool, err error) {
+	now, k := time.Now(), knownKey{s.address(c), sha256.Sum256([]byte(key.Reveal()))}
 	if wait := s.guard.wait(k, now); wait > 0 {
 		s.metrics.refused.WithLabelValues("guessing").Inc()
 		return Caller{}, false, later{errGuessing, wait}

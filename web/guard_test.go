@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"gatehouse/internal/vault"
 	"gatehouse/web"
 )
 
@@ -17,8 +18,9 @@ func guarded(t *testing.T) (f fixture, h http.Handler, looked *atomic.Int64, end
 	t.Helper()
 	looked, ended = &atomic.Int64{}, &atomic.Bool{}
 	f = newFixture(t, func(c *web.Config) {
-		c.Authenticate = func(_ context.Context, key string) (web.Caller, bool, error) {
+		c.Authenticate = func(_ context.Context, sent vault.Secret) (web.Caller, bool, error) {
 			looked.Add(1)
+			key := sent.Reveal()
 			ok := key == "good" && !ended.Load() || key == "other"
 			return web.Caller{Name: key, Scopes: []string{"admin"}}, ok, nil
 		}

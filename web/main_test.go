@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -23,6 +24,11 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const adminToken = "admin-key-of-the-tests"
+
+// oneKey knows the admin token and nothing else.
+func oneKey(_ context.Context, key vault.Secret) (web.Caller, bool, error) {
+	return web.Caller{ID: "admin-token", Name: "admin", Scopes: []string{"admin"}}, key.Reveal() == adminToken, nil
+}
 
 // lines is a log to look into.
 type lines struct {
@@ -53,7 +59,7 @@ func newFixture(t testing.TB, change func(*web.Config)) fixture {
 	t.Helper()
 	f := fixture{log: &lines{}}
 	f.config = web.Config{
-		Authenticate: web.AdminToken(vault.NewSecret(adminToken)),
+		Authenticate: oneKey,
 		Registry:     web.NewRegistry(),
 		Log:          telemetry.NewLogger(f.log, "json", slog.LevelDebug),
 		Webhooks:     receiver(func(c echo.Context) error { return c.NoContent(http.StatusOK) }),

@@ -23,10 +23,11 @@ func (everything) CompleteLink(echo.Context) error { return nil }
 func (everything) List(echo.Context) error         { return nil }
 func (everything) Get(echo.Context) error          { return nil }
 func (everything) Delete(echo.Context) error       { return nil }
+func (everything) Create(echo.Context) error       { return nil }
 
 // everyRoute gives a server all routes there are.
 func everyRoute(c *web.Config) {
-	c.Connect, c.Connections, c.Audit = everything{}, everything{}, everything{}
+	c.Connect, c.Connections, c.Audit, c.Keys = everything{}, everything{}, everything{}, everything{}
 }
 
 // described reads the paths and methods of the description by their indentation.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"gatehouse/apikeys"
 	"gatehouse/doorflow"
 	"gatehouse/events"
 	"gatehouse/internal/invalid"
@@ -65,6 +66,10 @@ var sentinels = []struct {
 	{events.ErrNotFound, http.StatusNotFound, "not-found", "there is no such message, or it is older than the retention", 0},
 	{events.ErrNotReplayable, http.StatusConflict, "not-replayable", "the stored message cannot be said again", 0},
 	{events.ErrTooManyStreams, http.StatusTooManyRequests, "too-many-streams", "too many streams are open", 5 * time.Second},
+
+	{apikeys.ErrNotFound, http.StatusNotFound, "not-found", "there is no such API key", 0},
+	{apikeys.ErrLastAdmin, http.StatusConflict, "last-admin-key", "without this key nobody could make keys any more; make another one with the scope admin first", 0},
+	{apikeys.ErrTooMany, http.StatusConflict, "too-many-keys", "there are as many keys as there may be; revoke some", 0},
 
 	// A sender never learns which check failed.
 	{webhooks.ErrUnauthorized, http.StatusUnauthorized, "unauthorized", "", 0},

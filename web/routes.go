@@ -38,6 +38,13 @@ type AuditHandlers interface {
 	List(echo.Context) error
 }
 
+// KeyHandlers make, show and revoke API keys.
+type KeyHandlers interface {
+	Create(echo.Context) error
+	List(echo.Context) error
+	Delete(echo.Context) error
+}
+
 // WebhookPath is where DoorFlow sends webhooks.
 const WebhookPath = "/webhooks/doorflow"
 
@@ -75,11 +82,16 @@ func (s *Server) apiRoutes(e *echo.Echo) {
 	}
 	if h := s.config.Messages; h != nil {
 		e.GET("/v1/messages", h.List, s.requires("messages:read"))
-		e.GET("/v1/messages/stream", h.Stream, s.requires("messages:read"), s.fewStreams, endsWithServer)
+		e.GET("/v1/messages/stream", h.Stream, s.requires("messages:read"), s.fewStreams, s.endsWithKey, endsWithServer)
 		e.GET("/v1/messages/:id", h.Get, s.requires("messages:read"))
 		e.POST("/v1/messages/:id/replay", h.Replay, s.requires("messages:write"))
 	}
 	if h := s.config.Audit; h != nil {
 		e.GET("/v1/audit", h.List, s.requires("audit:read"))
+	}
+	if h := s.config.Keys; h != nil {
+		e.POST("/v1/api-keys", h.Create, s.requires(scopeAdmin))
+		e.GET("/v1/api-keys", h.List, s.requires(scopeAdmin))
+		e.DELETE("/v1/api-keys/:id", h.Delete, s.requires(scopeAdmin))
 	}
 }

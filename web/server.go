@@ -34,6 +34,7 @@ type Config struct {
 	Connections ConnectionHandlers
 	Messages    MessageHandlers
 	Audit       AuditHandlers
+	Keys        KeyHandlers
 }
 
 // Server holds the handlers of the gateway's listeners.

@@ -2,23 +2,19 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"gatehouse/apikeys"
 	"gatehouse/doorflow"
 	"gatehouse/events"
 	"gatehouse/internal/audit"
@@ -41,10 +37,10 @@ type App struct {
 
 	db       *sqldb.DB
 	vault    *vault.Vault
-	admin    vault.Secret
 	embedded *events.Embedded
 	bus      *events.Bus
 	events   *events.Log
+	keys     *apikeys.Keys
 	relay    *events.Relay
 	history  *events.History
 	audit    *audit.Log
@@ -74,7 +70,7 @@ func Open(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) 
 		}
 	}()
 	steps := []func(context.Context) error{
-		a.openTracing, a.openListeners, a.openData, a.openVault, a.openAdminToken, a.openNATS, a.openLog, a.openDoorFlow, a.openWeb,
+		a.openTracing, a.openListeners, a.openData, a.openVault, a.openNATS, a.openLog, a.openKeys, a.openDoorFlow, a.openWeb,
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
@@ -138,31 +134,6 @@ func (a *App) openVault(ctx context.Context) (err error) {
 	return err
 }
 
-// openAdminToken takes the first API key from the configuration, or makes one and keeps it in a file that
-// only its owner may read.
-func (a *App) openAdminToken(context.Context) error {
-	if a.admin = a.config.AdminToken; !a.admin.IsZero() {
-		return nil
-	}
-	path := filepath.Join(a.config.DataDir, "admin-token")
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		random := make([]byte, 32)
-		if _, err := rand.Read(random); err != nil {
-			return err
-		}
-		data = []byte("gh_" + base64.RawURLEncoding.EncodeToString(random) + "\n")
-		err = vault.WriteNew(path, data)
-	}
-	if err != nil {
-		return fmt.Errorf("keeping the admin token: %w", err)
-	}
-	if a.admin = vault.NewSecret(strings.TrimSpace(string(data))); len(a.admin.Reveal()) < minAdminToken {
-		return fmt.Errorf("%s: the token is too short; remove the file to have one made", path)
-	}
-	return nil
-}
-
 func (a *App) openNATS(ctx context.Context) error {
 	c := events.BusConfig{
 		URL: a.config.NATSURL, CredsFile: a.config.NATSCredsFile, CAFile: a.config.NATSCAFile,
@@ -198,6 +169,23 @@ func (a *App) openLog(ctx context.Context) error {
 	}}
 	a.relay = events.NewRelay(events.RelayConfig{DB: a.db, Log: log, Bus: a.bus, Registerer: a.registry, Logger: a.log})
 	return nil
+}
+
+// openKeys opens the API keys and the admin token. On PostgreSQL the token is configured, the same on every
+// replica.
+func (a *App) openKeys(ctx context.Context) (err error) {
+	c := apikeys.Config{DB: a.db, Events: a.events, Token: a.config.AdminToken, Log: a.log}
+	if !a.db.Postgres() {
+		c.TokenFile = filepath.Join(a.config.DataDir, "admin-token")
+	}
+	a.keys, err = apikeys.Open(ctx, c)
+	return err
+}
+
+// authenticate finds the caller behind a key.
+func (a *App) authenticate(ctx context.Context, sent vault.Secret) (web.Caller, bool, error) {
+	key, ok, err := a.keys.Authenticate(ctx, sent)
+	return web.Caller{ID: key.ID, Name: key.Name, Scopes: key.Scopes, Accounts: key.Accounts, Identities: key.Identities}, ok, err
 }
 
 // openDoorFlow puts together what speaks with DoorFlow, where an OAuth application is configured.

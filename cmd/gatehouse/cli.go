@@ -11,6 +11,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"gatehouse/apikeys"
 	"gatehouse/internal/vault"
 )
 
@@ -34,6 +35,7 @@ type commands struct {
 	Connections connectionCommands `cmd:"" help:"List, show or disconnect connected accounts."`
 	Messages    messageCommands    `cmd:"" help:"Follow, list or replay what the gateway says."`
 	Audit       auditCommand       `cmd:"" help:"Show who did what, newest first."`
+	APIKeys     apiKeyCommands     `cmd:"" name:"api-keys" help:"Make, list or revoke the keys that programs call with."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Exit 0 when the gateway on this machine is ready. For containers."`
 	Version     versionCommand     `cmd:"" help:"Show which program this is."`
 }
@@ -51,6 +53,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		kong.Name("gatehouse"),
 		kong.Description("A webhook and event gateway for physical access control. Every flag is also a GATEHOUSE_… variable; a secret may come from a file named by GATEHOUSE_…_FILE."),
 		kong.DefaultEnvars("GATEHOUSE"),
+		kong.Vars{"scopes": strings.Join(apikeys.Scopes(), ", ")},
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(c int) { exit = c; panic(stopParsing{}) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),

@@ -13,6 +13,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"gatehouse/apikeys"
 	"gatehouse/internal/vault"
 )
 
@@ -87,17 +88,14 @@ func (c *Config) Validate() error {
 	return c.checkAdminToken()
 }
 
-// minAdminToken is as short as a random token may be.
-const minAdminToken = 16
-
 // checkAdminToken refuses what could be guessed, or could not be sent in a header as it is.
 func (c *Config) checkAdminToken() error {
 	token := c.AdminToken.Reveal()
 	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return fault("ADMIN_TOKEN", "want printable ASCII without spaces")
 	}
-	if !c.AdminToken.IsZero() && len(token) < minAdminToken {
-		return fault("ADMIN_TOKEN", "want at least %d characters", minAdminToken)
+	if !c.AdminToken.IsZero() && len(token) < apikeys.MinToken {
+		return fault("ADMIN_TOKEN", "want at least %d characters", apikeys.MinToken)
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ const module = "gatehouse"
 
 // mayImport is who may import whom, tests aside. What ends with a slash stands for all below it.
 var mayImport = map[string][]string{
+	"apikeys":                  {"events", "internal/"},
 	"doorflow":                 {},
 	"doorflow/doorflowsim":     {"doorflow"},
 	"events":                   {"internal/"},
@@ -29,8 +30,8 @@ var mayImport = map[string][]string{
 	"internal/audit":           {"internal/invalid", "internal/sqldb"},
 	"internal/sqldb/sqldbtest": {"internal/sqldb", "migrations"},
 	"internal/":                {},
-	"web":                      {"doorflow", "events", "oauth", "tokens", "webhooks", "internal/"},
-	"cmd/gatehouse":            {"doorflow", "doorflow/doorflowsim", "events", "oauth", "tokens", "webhooks", "web", "migrations", "internal/"},
+	"web":                      {"apikeys", "doorflow", "events", "oauth", "tokens", "webhooks", "internal/"},
+	"cmd/gatehouse":            {"apikeys", "doorflow", "doorflow/doorflowsim", "events", "oauth", "tokens", "webhooks", "web", "migrations", "internal/"},
 }
 
 // onlyIn says which files may know a library that must stay replaceable.

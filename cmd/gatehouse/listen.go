@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 
+	"gatehouse/apikeys"
 	"gatehouse/events"
 	"gatehouse/internal/audit"
 	"gatehouse/oauth"
@@ -71,9 +72,9 @@ func (a *App) openWeb(ctx context.Context) error {
 	messages := events.NewHandlers(a.history)
 	messages.Accounts, messages.Identities = web.Accounts, web.Identities
 	c := web.Config{
-		PublicURL: a.config.PublicURL, TrustedProxies: a.config.TrustedProxies, Authenticate: web.AdminToken(a.admin),
+		PublicURL: a.config.PublicURL, TrustedProxies: a.config.TrustedProxies, Authenticate: a.authenticate,
 		Checks: a.checks(), Registry: a.registry, Log: a.log, Wrap: a.tracing.Handler,
-		Messages: messages, Audit: &audit.Handlers{Log: a.audit, Accounts: web.Accounts},
+		Messages: messages, Audit: &audit.Handlers{Log: a.audit, Accounts: web.Accounts}, Keys: &apikeys.Handlers{Keys: a.keys},
 	}
 	if a.keeper != nil {
 		c.Webhooks, c.Connect, c.Connections = a.receiver, a.connect, &tokens.Handlers{Keeper: a.keeper, Accounts: web.Accounts}

@@ -1,0 +1,45 @@
+package invalid_test
+
+import (
+	"errors"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"gatehouse/internal/invalid"
+)
+
+func TestBody(t *testing.T) {
+	for _, row := range []struct{ name, body, field string }{
+		{"empty", ``, ""},
+		{"object", `{"text":"a","list":["b"],"flag":true,"number":1}`, ""},
+		{"unknown field", `{"text":"a","other":1}`, "other"},
+		{"number for a text", `{"text":1}`, "text"},
+		{"text for a list", `{"list":"a"}`, "list"},
+		{"text for a flag", `{"flag":"yes"}`, "flag"},
+		{"text for a number", `{"number":"1"}`, "number"},
+		{"not an object", `[1]`, "body"},
+		{"not JSON", `{"text"`, "body"},
+		{"two objects", `{}{}`, "body"},
+		{"too large", `{"text":"` + strings.Repeat("x", 200) + `"}`, "body"},
+		{"spaces without end", `{}` + strings.Repeat(" ", 200), "body"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			var into struct {
+				Text   string   `json:"text"`
+				List   []string `json:"list"`
+				Flag   bool     `json:"flag"`
+				Number int      `json:"number"`
+			}
+			r := httptest.NewRequest("POST", "/", strings.NewReader(row.body))
+			err := invalid.Body(httptest.NewRecorder(), r, 100, &into)
+			fault, refused := errors.AsType[*invalid.Error](err)
+			switch {
+			case row.field == "" && err != nil:
+				t.Error(err)
+			case row.field != "" && (!refused || fault.Field != row.field || fault.Detail == ""):
+				t.Errorf("got %v, want the field %s named", err, row.field)
+			}
+		})
+	}
+}
