@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/labstack/echo/v4"
@@ -284,5 +286,57 @@ func TestTooManyHeaders(t *testing.T) {
 		if w := do(h, r); w.Code != want || (want == 431) != (w.Header().Get("Connection") == "close") {
 			t.Errorf("%d headers: %d, want %d", n+1, w.Code, want)
 		}
+	}
+}
+
+// Streams that are reset as soon as they are opened must not make more handlers run than streams may be
+// open: CVE-2023-44487. net/http sees to that; this makes sure that nothing here turns it off.
+func TestRapidResetStartsNoMoreHandlers(t *testing.T) {
+	var running, most atomic.Int64
+	wait := make(chan struct{})
+	f := newFixture(t, func(c *web.Config) {
+		c.Webhooks = receiver(func(echo.Context) error {
+			defer running.Add(-1)
+			for n := running.Add(1); ; {
+				if old := most.Load(); n <= old || most.CompareAndSwap(old, n) {
+					break
+				}
+			}
+			<-wait
+			return nil
+		})
+	})
+	model := httptest.NewTLSServer(nil)
+	defer model.Close()
+	addr, stop := listening(t, f.Public(true), &tls.Config{Certificates: model.TLS.Certificates})
+	conn, err := tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	frame := func(kind, flags byte, stream uint32, payload string) string {
+		n := len(payload)
+		head := []byte{byte(n >> 16), byte(n >> 8), byte(n), kind, flags}
+		return string(binary.BigEndian.AppendUint32(head, stream)) + payload
+	}
+	const headersFrame, resetFrame, settingsFrame, endOfBoth, cancel = 1, 3, 4, 5, "\x00\x00\x00\x08"
+	path := web.WebhookPath
+	// POST, https, the path and a host, as HPACK has them.
+	block := "\x83\x87\x04" + string(rune(len(path))) + path + "\x41\x01x"
+	var all strings.Builder
+	all.WriteString("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(settingsFrame, 0, 0, ""))
+	for i := range uint32(2000) {
+		all.WriteString(frame(headersFrame, endOfBoth, 2*i+1, block) + frame(resetFrame, 0, 2*i+1, cancel))
+	}
+	go func() { _, _ = io.WriteString(conn, all.String()) }()
+	if _, err := io.Copy(io.Discard, conn); err != nil { // until the server has had enough
+		t.Logf("the connection ended with %v", err)
+	}
+	if got := most.Load(); got == 0 || got > 100 {
+		t.Errorf("%d handlers ran at once", got)
+	}
+	close(wait)
+	if err := stop(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -1,7 +1,12 @@
 package main_test
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -29,5 +34,47 @@ func TestTheAdminListenerTakesTheAPIAway(t *testing.T) {
 		}
 	}
 	g.url = public
+	g.stop()
+}
+
+// Both listeners speak https when the gateway is given a certificate; the operators' one never does.
+func TestTheGatewaySpeaksHTTPS(t *testing.T) {
+	model := httptest.NewTLSServer(nil)
+	defer model.Close()
+	pair := model.TLS.Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certFile, keyFile := filepath.Join(t.TempDir(), "tls.crt"), filepath.Join(t.TempDir(), "tls.key")
+	for path, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: pair.Certificate[0]}, keyFile: {Type: "PRIVATE KEY", Bytes: key}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env := map[string]string{"GATEHOUSE_TLS_CERT_FILE": certFile, "GATEHOUSE_TLS_KEY_FILE": certFile}
+	newGateway(t, env).fails(t, 1, "GATEHOUSE_TLS_CERT_FILE", "GATEHOUSE_TLS_KEY_FILE")
+
+	client := model.Client()
+	transport := client.Transport.(*http.Transport).Clone()
+	transport.DisableKeepAlives, transport.TLSClientConfig.ServerName = true, "example.com" // the model's name
+	before := probe.Transport
+	probe.Transport = transport
+	t.Cleanup(func() { probe.Transport = before })
+	env["GATEHOUSE_TLS_KEY_FILE"], env["GATEHOUSE_ADMIN_ADDR"] = keyFile, freeAddr(t)
+	g := newGateway(t, env)
+	g.url = "https://" + g.addr
+	g.start()
+	for _, url := range []string{g.url + "/livez", "https://" + env["GATEHOUSE_ADMIN_ADDR"] + "/livez", "http://" + g.ops + "/livez"} {
+		get(t, url)
+	}
+	resp, err := probe.Get("http://" + g.addr + "/livez")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("http to the https listener: %d", resp.StatusCode)
+	}
 	g.stop()
 }
