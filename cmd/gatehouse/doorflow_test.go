@@ -4,6 +4,7 @@ import (
 	"context"
 	"html"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -111,12 +112,18 @@ func (c *cloud) connect(g *gateway, decision string) (status string) {
 // walk opens a connect link, presses its button, and then allow or deny on DoorFlow's page.
 func walk(t testing.TB, link, decision string) page {
 	t.Helper()
+	return walkWith(t, link, url.Values{"decision": {decision}})
+}
+
+// walkWith is walk with a whole answer, such as another account than the one proposed.
+func walkWith(t testing.TB, link string, answer url.Values) page {
+	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := browser{t, &http.Client{Jar: jar, Timeout: 20 * time.Second, Transport: probe.Transport}}
-	return b.press(b.press(b.open(link), ""), decision)
+	return b.press(b.press(b.open(link), nil), answer)
 }
 
 // connected connects the account and wants it to work.
@@ -176,8 +183,8 @@ func attributes(tag string) map[string]string {
 	return found
 }
 
-// press submits the page's form with the button's decision.
-func (b browser) press(p page, decision string) page {
+// press submits the page's form with an answer, which wins over what the page proposes.
+func (b browser) press(p page, answer url.Values) page {
 	b.t.Helper()
 	form := formTag.FindString(p.html)
 	if form == "" {
@@ -190,9 +197,7 @@ func (b browser) press(p page, decision string) page {
 			values.Set(a["name"], a["value"])
 		}
 	}
-	if decision != "" {
-		values.Set("decision", decision)
-	}
+	maps.Copy(values, answer)
 	action, err := p.at.Parse(attributes(form)["action"])
 	if err != nil {
 		b.t.Fatal(err)

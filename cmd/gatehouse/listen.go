@@ -67,8 +67,8 @@ func (a *App) openTokens() error {
 	return nil
 }
 
-// openWeb gives each listener its handler.
-func (a *App) openWeb(ctx context.Context) error {
+// webConfig brings the routes together, and holds each of them to what its caller may see.
+func (a *App) webConfig() web.Config {
 	messages := events.NewHandlers(a.history)
 	messages.Accounts, messages.Identities = web.Accounts, web.Identities
 	c := web.Config{
@@ -78,11 +78,18 @@ func (a *App) openWeb(ctx context.Context) error {
 	}
 	if a.keeper != nil {
 		c.Webhooks, c.Connect, c.Connections = a.receiver, a.connect, &tokens.Handlers{Keeper: a.keeper, Accounts: web.Accounts}
+	}
+	return c
+}
+
+// openWeb gives each listener its handler.
+func (a *App) openWeb(ctx context.Context) error {
+	if a.keeper != nil {
 		if _, err := a.fetcher.Look(ctx); err != nil {
 			return err
 		}
 	}
-	server, err := web.New(c)
+	server, err := web.New(a.webConfig())
 	if err != nil {
 		return err
 	}
