@@ -105,6 +105,7 @@ func TestNoSecretComesOut(t *testing.T) {
 	connectInEveryWay(t, g, df)
 	useEverything(t, g, df)
 	misuse(t, g)
+	key := misuseKey(t, g)
 	doctor := exec.Command(binary, "doctor")
 	doctor.Env = environment(g.env)
 	report, _ := doctor.CombinedOutput() // what it says is checked, not whether all is well
@@ -124,7 +125,7 @@ func TestNoSecretComesOut(t *testing.T) {
 		acks["an ack token"] = append(acks["an ack token"], e.AckToken)
 	}
 	secrets := map[string][]string{
-		"the client secret": {clientSecret}, "the webhook secret": {webhookSecret}, "the admin token": {adminToken},
+		"the client secret": {clientSecret}, "the webhook secret": {webhookSecret}, "the admin token": {adminToken}, "an API key": {key},
 		"a token or code": append(df.secrets(), plantedCode), "a PIN or card number": {plantedPIN, plantedCard, plantedNumber},
 	}
 	if n := len(secrets["a token or code"]); n < 8 {
@@ -255,6 +256,36 @@ func misuse(t *testing.T, g *gateway) {
 	}
 	g.call(http.MethodPost, "/v1/connect-links", `{"reference":`)
 	g.call(http.MethodPost, "/v1/connect-links", `{"return_url":"https://elsewhere.example/?code=`+plantedCode+`"}`)
+}
+
+// misuseKey makes an API key on the command line, whose answer is the one that shows it, uses it rightly and
+// sends it to where it should not be.
+func misuseKey(t *testing.T, g *gateway) string {
+	t.Helper()
+	code, stdout, stderr := command(t, g.caller(), "api-keys", "create", "leaky", "--scope=connections:read")
+	key := strings.TrimSpace(stdout)
+	if code != 0 || len(key) < 40 || strings.Contains(stderr, key) {
+		t.Fatalf("exit code %d, %s", code, stderr)
+	}
+	escaped := url.QueryEscape(key)
+	for path, want := range map[string]int{
+		"/v1/connections": 200, "/v1/messages": 403, "/v1/messages/" + key: 403, "/v1/connections/" + key: 404, "/" + key: 404,
+		"/v1/connections?after=" + escaped: 400, "/v1/connect-links/" + key: 404, "/v1/messages/stream?access_token=" + escaped: 403,
+	} {
+		if a := g.callWith(key, http.MethodGet, path, ""); a.status != want {
+			t.Errorf("GET %s: %d, want %d", strings.ReplaceAll(path, key, "KEY"), a.status, want)
+		}
+	}
+	for _, body := range []string{
+		`{"name":"x","scopes":["` + key + `"]}`, `{"name":"x","scopes":["admin"],"accounts":["` + key + `"]}`,
+		`{"name":"x","scopes":["messages:read"],"expires_at":"` + key + `"}`, key,
+	} {
+		if a := g.call(http.MethodPost, "/v1/api-keys", body); a.status != http.StatusBadRequest {
+			t.Errorf("%d %s", a.status, a.body)
+		}
+	}
+	g.callWith(key+"x", http.MethodGet, "/v1/connections", "")
+	return key
 }
 
 // loseConnection ends the grant at DoorFlow, which the next fetch finds out, then connects again and
