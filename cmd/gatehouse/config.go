@@ -31,7 +31,7 @@ type Config struct {
 	DataDir     string       `default:"./data" placeholder:"DIR" help:"Database, JetStream store and key set. Made 0700, locked by one process. Default: ${default}."`
 	DatabaseURL vault.Secret `name:"database-url" placeholder:"URL" help:"postgres://… instead of SQLite in the data directory."`
 	KeysetFile  string       `placeholder:"FILE" help:"Tink key set for secrets at rest. Default: keyset.json in the data directory."`
-	AdminToken  vault.Secret `placeholder:"TOKEN" help:"The first API key, all scopes. Default: made at first start, kept as admin-token in the data directory."`
+	AdminToken  vault.Secret `placeholder:"TOKEN" help:"The first API key, all scopes. Default: made at first start, kept as admin-token in the data directory until there is another admin key."`
 
 	NATSURL       string `name:"nats-url" placeholder:"URL,…" help:"nats://… or tls://… instead of the embedded server. TLS is required beyond loopback."`
 	NATSCredsFile string `name:"nats-creds-file" placeholder:"FILE" help:"Credentials for an external NATS."`
