@@ -12,7 +12,7 @@ import (
 
 // parsePlain reads a body of plain items only.
 func parsePlain(body []byte) ([]Notification, bool) {
-	s := plainScanner{b: body}
+	s := plainScanner{b: body, text: string(body)}
 	if !s.take('[') {
 		return nil, false
 	}
@@ -30,10 +30,11 @@ func parsePlain(body []byte) ([]Notification, bool) {
 	}
 }
 
-// plainScanner reads JSON of the plainest kind.
+// plainScanner reads JSON of the plainest kind. Strings are cut out of one copy of the whole.
 type plainScanner struct {
-	b  []byte
-	at int
+	b    []byte
+	text string
+	at   int
 }
 
 // take skips white space and one byte, if that is c.
@@ -57,8 +58,8 @@ func (s *plainScanner) end() bool {
 	return s.at == len(s.b)
 }
 
-// text reads a string without escapes.
-func (s *plainScanner) text() (string, bool) {
+// word reads a string without escapes.
+func (s *plainScanner) word() (string, bool) {
 	if !s.take('"') {
 		return "", false
 	}
@@ -66,7 +67,7 @@ func (s *plainScanner) text() (string, bool) {
 		switch c := s.b[s.at]; {
 		case c == '"':
 			s.at++
-			return string(s.b[from : s.at-1]), true
+			return s.text[from : s.at-1], true
 		case c < ' ' || c >= 0x7f || c == '\\':
 			return "", false
 		}
@@ -83,7 +84,7 @@ func (s *plainScanner) item() (Notification, bool) {
 		return n, false
 	}
 	for count := 1; ; count++ {
-		name, ok := s.text()
+		name, ok := s.word()
 		if !ok || !s.take(':') {
 			return n, false
 		}
@@ -91,7 +92,7 @@ func (s *plainScanner) item() (Notification, bool) {
 		if field == nil || *field != "" {
 			return n, false
 		}
-		if *field, ok = s.text(); !ok || *field == "" {
+		if *field, ok = s.word(); !ok || *field == "" {
 			return n, false
 		}
 		if s.take(',') {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -75,8 +76,7 @@ func New(c Config) (*Server, error) {
 // Public is the handler of the public listener; with api, which it has unless there is an admin listener,
 // also of /v1.
 func (s *Server) Public(api bool) http.Handler {
-	e := s.echo()
-	e.Use(s.strangers)
+	e := s.echo(s.strangers)
 	s.publicRoutes(e)
 	if api {
 		s.apiRoutes(e)
@@ -86,8 +86,7 @@ func (s *Server) Public(api bool) http.Handler {
 
 // Admin is the handler of the admin listener: /v1, and health.
 func (s *Server) Admin() http.Handler {
-	e := s.echo()
-	e.Use(s.strangers)
+	e := s.echo(s.strangers)
 	s.healthRoutes(e)
 	s.apiRoutes(e)
 	return s.wrap(e)
@@ -101,12 +100,12 @@ func (s *Server) wrap(h http.Handler) http.Handler {
 }
 
 // echo makes a router with the middleware that every request goes through, the first outermost.
-func (s *Server) echo() *echo.Echo {
+func (s *Server) echo(more ...echo.MiddlewareFunc) *echo.Echo {
 	e := echo.New()
 	e.HTTPErrorHandler = s.problem
 	e.Logger.SetOutput(logWriter{s.log}) // echo says little, and only of its own troubles
 	s.proxies.bind(e)
-	e.Use(
+	wrapOnce(e, append([]echo.MiddlewareFunc{
 		s.route,       // names the route for metrics and traces; must see the request before others replace it
 		requestID,     // so that everything from here on can be found again
 		s.access,      // one line per request; answers errors, so that it knows the status
@@ -116,8 +115,18 @@ func (s *Server) echo() *echo.Echo {
 		plainPath,     // no tricks in a path's parameters
 		s.crowd,       // before anything is done
 		s.bodyLimited, // 1 MiB
-	)
+	}, more...))
 	return e
+}
+
+// wrapOnce gives a router its middleware. Use alone would have echo put it around the route's handler anew
+// for every request.
+func wrapOnce(e *echo.Echo, middleware []echo.MiddlewareFunc) {
+	whole := func(c echo.Context) error { return c.Handler()(c) }
+	for _, m := range slices.Backward(middleware) {
+		whole = m(whole)
+	}
+	e.Use(func(echo.HandlerFunc) echo.HandlerFunc { return whole })
 }
 
 // logWriter is where echo's own logger ends.

@@ -84,12 +84,16 @@ func notificationKey(n doorflow.Notification, t doorflow.Target, flag doorflow.F
 		sum := sha256.Sum256(n.Raw)
 		return append([]byte("?"), sum[:16]...)
 	}
-	h := sha256.New()
-	for _, p := range []string{n.AccountID, t.AckToken, n.ResourceType, n.ResourceID, n.Action} {
-		h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(p))))
-		h.Write([]byte(p))
+	fields := make([]byte, 0, 256)
+	for _, p := range [...]string{n.AccountID, t.AckToken, n.ResourceType, n.ResourceID, n.Action} {
+		fields = binary.BigEndian.AppendUint32(fields, uint32(len(p)))
+		fields = append(fields, p...)
 	}
-	return h.Sum([]byte(n.AccountID + "/" + n.ResourceID + "/"))[:len(n.AccountID)+len(n.ResourceID)+2+16]
+	sum := sha256.Sum256(fields)
+	key := make([]byte, 0, len(n.AccountID)+len(n.ResourceID)+2+16)
+	key = append(append(key, n.AccountID...), '/')
+	key = append(append(key, n.ResourceID...), '/')
+	return append(key, sum[:16]...)
 }
 
 // inbox writes items, many callers' at a time.

@@ -185,6 +185,9 @@ func (r *Receiver) stored(items []*item, rep *report) {
 	}
 }
 
+// slow is from when on it is said where a request's time went.
+const slow = 250 * time.Millisecond
+
 // log writes the request's one line. Nothing in it is secret; the account is escaped.
 func (r *Receiver) log(c echo.Context, rep *report, err error) {
 	level := slog.LevelInfo
@@ -195,15 +198,25 @@ func (r *Receiver) log(c echo.Context, rep *report, err error) {
 	if !r.Logger.Enabled(ctx, level) {
 		return
 	}
+	took := time.Since(rep.started)
 	attrs := make([]slog.Attr, 0, 16)
 	attrs = append(attrs,
 		slog.String("outcome", rep.outcome), slog.String("request_id", c.Response().Header().Get(echo.HeaderXRequestID)),
-		slog.String("remote", c.RealIP()), slog.Int("bytes", rep.bytes), slog.Int("items", rep.items),
-		slog.Int("new", rep.fresh), slog.Int("doubles", rep.doubles), slog.Int("flagged", rep.flagged),
-		slog.String("account", events.Token(rep.account)), slog.Int("secret_index", rep.secret),
-		slog.String("verified_ms", millis(rep.verified)), slog.String("parsed_ms", millis(rep.parsed)),
-		slog.String("stored_ms", millis(rep.written)), slog.String("took_ms", millis(time.Since(rep.started))),
-	)
+		slog.String("remote", c.RealIP()), slog.String("account", events.Token(rep.account)),
+		slog.Int("bytes", rep.bytes), slog.Int("items", rep.items), slog.String("took_ms", millis(took)))
+	// What is the same nearly always is said when it is not.
+	for _, n := range [...]struct {
+		name  string
+		count int
+	}{{"doubles", rep.doubles}, {"flagged", rep.flagged}, {"secret_index", rep.secret}} {
+		if n.count > 0 {
+			attrs = append(attrs, slog.Int(n.name, n.count))
+		}
+	}
+	if took > slow {
+		attrs = append(attrs, slog.String("verified_ms", millis(rep.verified)), slog.String("parsed_ms", millis(rep.parsed)),
+			slog.String("stored_ms", millis(rep.written)))
+	}
 	if err != nil {
 		attrs = append(attrs, slog.String("reason", rep.reason))
 	}

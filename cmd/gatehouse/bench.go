@@ -14,6 +14,7 @@ import (
 	"runtime/pprof"
 	"slices"
 	"strconv"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -56,6 +57,8 @@ type sample struct {
 	Rate float64       `json:"rate"`
 	P50  time.Duration `json:"p50_ns"`
 	P99  time.Duration `json:"p99_ns"`
+	// CPU is the time this process spent for each request, the sender's not counted.
+	CPU time.Duration `json:"cpu_ns"`
 }
 
 func (c *benchIngest) Run(ctx context.Context, t *terminal) error {
@@ -88,7 +91,7 @@ func (c *benchIngest) Run(ctx context.Context, t *terminal) error {
 
 func (r ingestResult) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "%d connections\trequests/s\tratio\tp50\tp99\t\n", r.Connections)
+	fmt.Fprintf(w, "%d connections\trequests/s\tratio\tp50\tp99\tCPU\t\n", r.Connections)
 	for _, line := range []struct {
 		name  string
 		s     sample
@@ -98,7 +101,8 @@ func (r ingestResult) print(out io.Writer) error {
 		{"durable: committed and synced", r.Durable, r.DurableRatio},
 		{"sustained: and on JetStream", r.Sustained, r.SustainedRatio},
 	} {
-		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%s\t%s\t\n", line.name, line.s.Rate, line.ratio, line.s.P50.Round(10*time.Microsecond), line.s.P99.Round(10*time.Microsecond))
+		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%s\t%s\t%s\t\n", line.name, line.s.Rate, line.ratio,
+			line.s.P50.Round(10*time.Microsecond), line.s.P99.Round(10*time.Microsecond), line.s.CPU.Round(100*time.Nanosecond))
 	}
 	return w.Flush()
 }
@@ -209,10 +213,23 @@ func (c *benchIngest) load(ctx context.Context, addr string) (sample, int64, err
 		"--connections", strconv.Itoa(c.Connections), "--duration", c.Duration.String())
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
+	before := cpuTime()
 	if err := cmd.Run(); err != nil {
 		return sample{}, 0, fmt.Errorf("the sender: %w: %s", err, bytes.TrimSpace(errs.Bytes()))
 	}
+	used := cpuTime() - before
 	var r loadResult
-	err = json.Unmarshal(out.Bytes(), &r)
+	if err = json.Unmarshal(out.Bytes(), &r); err == nil {
+		r.CPU = used / time.Duration(r.Sent)
+	}
 	return r.sample, r.Sent, err
+}
+
+// cpuTime is what this process has spent so far, in the kernel and out of it.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
