@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -69,6 +70,12 @@ func Identities(c echo.Context) []string {
 // requires lets only callers with the scope pass. The key is read from the Authorization header and from
 // nowhere else: cookies come along without anybody's will, and query parameters end up in logs.
 func (s *Server) requires(scope string) echo.MiddlewareFunc {
+	return s.requiresFor(func(*http.Request) (string, error) { return scope, nil })
+}
+
+// requiresFor is requires where the scope depends on the request. An error of scopeOf is answered to callers
+// with a valid key.
+func (s *Server) requiresFor(scopeOf func(*http.Request) (string, error)) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			r := c.Request()
@@ -82,7 +89,10 @@ func (s *Server) requires(scope string) echo.MiddlewareFunc {
 				return err
 			case !ok:
 				return s.nobody(c)
-			case !caller.May(scope):
+			}
+			if scope, err := scopeOf(r); err != nil {
+				return err
+			} else if !caller.May(scope) {
 				return errForbidden
 			}
 			ctx := context.WithValue(r.Context(), callerKey{}, caller)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -104,7 +105,7 @@ func TestTheDescriptionNamesTheScopes(t *testing.T) {
 		t.Fatal("the description names no scope")
 	}
 	for key, scope := range named {
-		method, path, _ := cut(key)
+		method, path, _ := cut(strings.NewReplacer("{", "", "}", "").Replace(key))
 		for _, s := range slices.Compact(append(slices.Sorted(maps.Values(named)), "other:read")) {
 			r := httptest.NewRequest(method, path, nil)
 			r.Header.Set("Authorization", "Bearer "+s)

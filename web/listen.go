@@ -89,6 +89,24 @@ func endsWithServer(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// endsSoonWithServer ends a request's context a second before the server breaks off what still runs, so that
+// a request that waits for somebody else can be answered as an error.
+func endsSoonWithServer(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		stopping, ok := c.Request().Context().Value(stoppingKey{}).(context.Context)
+		if !ok {
+			return next(c)
+		}
+		r := c.Request()
+		ctx, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer context.AfterFunc(stopping, func() { time.AfterFunc(shutdownTimeout-time.Second, cancel) })()
+		c.SetRequest(r.WithContext(ctx))
+		defer c.SetRequest(r)
+		return next(c)
+	}
+}
+
 // limitListener accepts a connection only when there is a place for it; the others wait in the kernel.
 type limitListener struct {
 	net.Listener

@@ -24,10 +24,11 @@ func (everything) List(echo.Context) error         { return nil }
 func (everything) Get(echo.Context) error          { return nil }
 func (everything) Delete(echo.Context) error       { return nil }
 func (everything) Create(echo.Context) error       { return nil }
+func (everything) Handle(echo.Context) error       { return nil }
 
 // everyRoute gives a server all routes there are.
 func everyRoute(c *web.Config) {
-	c.Connect, c.Connections, c.Audit, c.Keys = everything{}, everything{}, everything{}, everything{}
+	c.Connect, c.Connections, c.DoorFlow, c.Audit, c.Keys = everything{}, everything{}, everything{}, everything{}, everything{}
 }
 
 // described reads the paths and methods of the description by their indentation.
@@ -66,6 +67,9 @@ func TestTheDescriptionAndTheRouteTableAgree(t *testing.T) {
 		for i, p := range parts {
 			if name, ok := strings.CutPrefix(p, ":"); ok {
 				parts[i] = "{" + name + "}"
+			}
+			if p == "*" {
+				parts[i] = "{path}"
 			}
 		}
 		key := r.Method + " " + strings.Join(parts, "/")

@@ -18,6 +18,7 @@ import (
 	"gatehouse/internal/invalid"
 	"gatehouse/internal/sqldb"
 	"gatehouse/oauth"
+	"gatehouse/passthrough"
 	"gatehouse/tokens"
 	"gatehouse/webhooks"
 )
@@ -32,6 +33,8 @@ type Problem struct {
 	Instance string `json:"instance,omitempty"`
 	// Field names what was wrong in a request that was refused for one of its fields.
 	Field string `json:"field,omitempty"`
+	// ConnectionStatus is why an account's connection cannot be used.
+	ConnectionStatus string `json:"connection_status,omitempty"`
 
 	retryAfter time.Duration
 }
@@ -87,6 +90,16 @@ var sentinels = []struct {
 	{tokens.ErrNotConnected, http.StatusConflict, "not-connected", "the account is not connected to DoorFlow", 0},
 	{tokens.ErrNeedsReconnect, http.StatusConflict, "needs-reconnect", "the account must be connected to DoorFlow again", 0},
 	{tokens.ErrFewerScopes, http.StatusConflict, "fewer-scopes", "the account is connected with more scopes; disconnect it first", 0},
+	{errBusy, http.StatusTooManyRequests, "busy", "too many requests to DoorFlow are under way; send it again", time.Second},
+	{passthrough.ErrIncomplete, http.StatusBadRequest, "incomplete", "the body ended too early; nothing was done", 0},
+	{passthrough.ErrTokenRefused, http.StatusBadGateway, "token-refused", "DoorFlow refuses the account's access token; nothing was done", 0},
+	{passthrough.ErrUnreachable, http.StatusBadGateway, "doorflow-unreachable", "DoorFlow cannot be reached; nothing was sent", 5 * time.Second},
+	{passthrough.ErrUnknown, http.StatusGatewayTimeout, "outcome-unknown", "it was sent to DoorFlow, and no answer came: look whether it was done before you send it again", 0},
+	{passthrough.ErrNoAnswer, http.StatusGatewayTimeout, "doorflow-silent", "DoorFlow did not answer in time", 5 * time.Second},
+	{passthrough.ErrBroken, http.StatusBadGateway, "doorflow-broken", "DoorFlow's answer broke off or makes no sense; a write may have been done: look before you send it again", 0},
+	{passthrough.ErrRedirect, http.StatusBadGateway, "doorflow-redirect", "DoorFlow answered with a redirect, which is not followed", 0},
+	{passthrough.ErrTooLarge, http.StatusBadGateway, "doorflow-too-large", "DoorFlow's answer is over 16 MiB; ask for pages", 0},
+
 	{tokens.ErrUnavailable, http.StatusServiceUnavailable, "doorflow-unavailable", "DoorFlow gives no access token at the moment", 10 * time.Second},
 }
 
@@ -96,6 +109,11 @@ func problemOf(err error) (p Problem, expected bool) {
 		if errors.Is(err, s.err) {
 			return newProblem(s.status, s.slug, s.detail, retryAfter(err, s.retryAfter)), true
 		}
+	}
+	if inactive, ok := errors.AsType[*passthrough.NotActive](err); ok {
+		p := newProblem(http.StatusConflict, "not-active", "the account's connection to DoorFlow is "+inactive.Status+", and must be active", 0)
+		p.ConnectionStatus = inactive.Status
+		return p, true
 	}
 	if fault, ok := errors.AsType[*invalid.Error](err); ok {
 		p := newProblem(http.StatusBadRequest, "invalid", fault.Detail, 0)

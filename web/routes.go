@@ -1,6 +1,10 @@
 package web
 
-import "github.com/labstack/echo/v4"
+import (
+	"github.com/labstack/echo/v4"
+
+	"gatehouse/passthrough"
+)
 
 // WebhookHandlers takes what DoorFlow sends. It writes its own log line for each request.
 type WebhookHandlers interface {
@@ -23,6 +27,11 @@ type ConnectionHandlers interface {
 	List(echo.Context) error
 	Get(echo.Context) error
 	Delete(echo.Context) error
+}
+
+// PassThroughHandlers let programs use DoorFlow's API.
+type PassThroughHandlers interface {
+	Handle(echo.Context) error
 }
 
 // MessageHandlers show what the gateway said.
@@ -79,6 +88,15 @@ func (s *Server) apiRoutes(e *echo.Echo) {
 		e.GET("/v1/connections", h.List, s.requires("connections:read"))
 		e.GET("/v1/connections/:account", h.Get, s.requires("connections:read"))
 		e.DELETE("/v1/connections/:account", h.Delete, s.requires("connections:write"))
+	}
+	if h := s.config.DoorFlow; h != nil {
+		const path = "/v1/connections/:account/doorflow/api/3/"
+		// Which scope a path needs is decided by what DoorFlow will make of it, not by what the router does.
+		allowed := s.requiresFor(passthrough.Scope)
+		e.GET(path+"*", h.Handle, allowed, s.fewExchanges, endsSoonWithServer)
+		for _, write := range []func(string, echo.HandlerFunc, ...echo.MiddlewareFunc) *echo.Route{e.POST, e.PUT, e.DELETE} {
+			write(path+"*", h.Handle, allowed, s.fewExchanges, carriedThrough, endsSoonWithServer)
+		}
 	}
 	if h := s.config.Messages; h != nil {
 		e.GET("/v1/messages", h.List, s.requires("messages:read"))

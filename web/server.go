@@ -33,6 +33,7 @@ type Config struct {
 	Webhooks    WebhookHandlers
 	Connect     ConnectHandlers
 	Connections ConnectionHandlers
+	DoorFlow    PassThroughHandlers
 	Messages    MessageHandlers
 	Audit       AuditHandlers
 	Keys        KeyHandlers
@@ -52,6 +53,7 @@ type Server struct {
 	streams   *places[string]
 	underWay  *places[netip.Addr]
 	large     *places[netip.Addr]
+	exchanges *places[string]
 }
 
 // How many are remembered by the limits, at most twice: some ten megabytes when all places are taken.
@@ -70,6 +72,7 @@ func New(c Config) (*Server, error) {
 		guard: newGuard(), keys: newLimiter[[sha256.Size]byte](keyPolicy, rememberedKeys),
 		addresses: newLimiter[netip.Addr](addressPolicy, rememberedAddresses), streams: newPlaces[string](maxConnections),
 		underWay: newPlaces[netip.Addr](maxConnections), large: newPlaces[netip.Addr](largeBodies),
+		exchanges: newPlaces[string](maxExchanges),
 	}, nil
 }
 

@@ -202,6 +202,7 @@ func (a *App) openDoorFlow(ctx context.Context) error {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 64 // every account speaks with the same host
+	transport.MaxResponseHeaderBytes = 256 << 10
 	a.outbound = a.tracing.Transport(transport)
 	if err := a.openTokens(); err != nil {
 		return err

@@ -24,14 +24,15 @@ var mayImport = map[string][]string{
 	"doorflow/doorflowsim":     {"doorflow"},
 	"events":                   {"internal/"},
 	"oauth":                    {"doorflow", "events", "internal/"},
+	"passthrough":              {"doorflow", "tokens", "internal/"},
 	"tokens":                   {"events", "internal/"},
 	"webhooks":                 {"doorflow", "events", "internal/"},
 	"migrations":               {},
 	"internal/audit":           {"internal/invalid", "internal/sqldb"},
 	"internal/sqldb/sqldbtest": {"internal/sqldb", "migrations"},
 	"internal/":                {},
-	"web":                      {"apikeys", "doorflow", "events", "oauth", "tokens", "webhooks", "internal/"},
-	"cmd/gatehouse":            {"apikeys", "doorflow", "doorflow/doorflowsim", "events", "oauth", "tokens", "webhooks", "web", "migrations", "internal/"},
+	"web":                      {"apikeys", "doorflow", "events", "oauth", "passthrough", "tokens", "webhooks", "internal/"},
+	"cmd/gatehouse":            {"apikeys", "doorflow", "doorflow/doorflowsim", "events", "oauth", "passthrough", "tokens", "webhooks", "web", "migrations", "internal/"},
 }
 
 // onlyIn says which files may know a library that must stay replaceable.

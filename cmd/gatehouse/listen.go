@@ -12,6 +12,7 @@ import (
 	"gatehouse/events"
 	"gatehouse/internal/audit"
 	"gatehouse/oauth"
+	"gatehouse/passthrough"
 	"gatehouse/tokens"
 	"gatehouse/web"
 )
@@ -78,6 +79,9 @@ func (a *App) webConfig() web.Config {
 	}
 	if a.keeper != nil {
 		c.Webhooks, c.Connect, c.Connections = a.receiver, a.connect, &tokens.Handlers{Keeper: a.keeper, Accounts: web.Accounts}
+		c.DoorFlow = &passthrough.Handlers{
+			Base: a.config.DoorflowAPIURL, Client: a.client, Connection: a.keeper.Get, Audit: a.audit, Accounts: web.Accounts, Log: a.log,
+		}
 	}
 	return c
 }
