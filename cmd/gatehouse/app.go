@@ -18,6 +18,7 @@ import (
 	"gatehouse/doorflow"
 	"gatehouse/events"
 	"gatehouse/internal/audit"
+	"gatehouse/internal/natsauth"
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/telemetry"
 	"gatehouse/internal/vault"
@@ -38,6 +39,7 @@ type App struct {
 	db       *sqldb.DB
 	vault    *vault.Vault
 	embedded *events.Embedded
+	nats     *natsauth.Credentials // with the embedded server only
 	bus      *events.Bus
 	events   *events.Log
 	keys     *apikeys.Keys
@@ -132,28 +134,6 @@ func (a *App) openData(ctx context.Context) error {
 func (a *App) openVault(ctx context.Context) (err error) {
 	a.vault, err = vault.Load(ctx, a.config.keysetPath(), a.db.Writer(), !a.db.Postgres())
 	return err
-}
-
-func (a *App) openNATS(ctx context.Context) error {
-	c := events.BusConfig{
-		URL: a.config.NATSURL, CredsFile: a.config.NATSCredsFile, CAFile: a.config.NATSCAFile,
-		Replicas: a.config.NATSReplicas, Retention: a.config.Retention, Log: a.log,
-	}
-	if c.URL == "" {
-		server, err := events.StartEmbedded(filepath.Join(a.config.DataDir, "jetstream"), a.log)
-		if err != nil {
-			return err
-		}
-		a.embedded, c.Embedded = server, server
-		a.closeLater(func() error { server.Stop(); return nil })
-	}
-	bus, err := events.Connect(ctx, c)
-	if err != nil {
-		return err
-	}
-	a.bus = bus
-	a.closeLater(func() error { bus.Close(); return nil })
-	return nil
 }
 
 func (a *App) openLog(ctx context.Context) error {
@@ -252,6 +232,9 @@ func (a *App) stages() []stage {
 	front.name, work.name, back.name = "listeners", "workers", "relay"
 	front.parts = a.servers
 	work.parts = append(work.parts, a.keep.Run)
+	if a.nats != nil {
+		work.parts = append(work.parts, a.nats.Run)
+	}
 	if a.keeper != nil {
 		work.parts = append(work.parts, a.fetcher.Run, a.keeper.Run, a.connect.Run)
 	}
