@@ -43,38 +43,50 @@ var ErrNotJSON = errors.New("doorflow: the resource is not a JSON object of at m
 // API is where DoorFlow's API is reached.
 type API struct{ Base *url.URL }
 
-// Fetch gets a resource and thereby acknowledges its notification. The client's transport must add the
+// Fetch gets a resource and, where the target has an ack token, thereby acknowledges its notification. The client's transport must add the
 // bearer token of the notification's account, and must not follow redirects.
 func (a API) Fetch(ctx context.Context, client *http.Client, t Target) (json.RawMessage, error) {
-	u := *a.Base
-	u.Path = strings.TrimSuffix(u.Path, "/") + t.Path
-	query := url.Values{fieldAckToken: {t.AckToken}}
+	query := url.Values{}
+	if t.AckToken != "" {
+		query.Set(fieldAckToken, t.AckToken)
+	}
 	if t.Callback != "" {
 		query.Set("callback", t.Callback)
 	}
-	u.RawQuery = query.Encode()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	_, body, err := a.get(ctx, client, t.Path, query, maxResource)
 	if err != nil {
-		return nil, errors.New("doorflow: the target cannot be requested")
-	}
-	req.Header.Set("Accept", "application/json")
-	req.Header.Set("User-Agent", UserAgent)
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, withoutURL(err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxResource+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading the resource: %w", withoutURL(err))
-	}
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return nil, newError(resp, body)
+		return nil, err
 	}
 	if len(body) > maxResource || !json.Valid(body) || !bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) {
 		return nil, ErrNotJSON
 	}
 	return body, nil
+}
+
+// get reads a path below the API, up to one byte more than the limit. An answer that is no success is an *Error.
+func (a API) get(ctx context.Context, client *http.Client, path string, query url.Values, limit int64) (http.Header, []byte, error) {
+	u := *a.Base
+	u.Path = strings.TrimSuffix(u.Path, "/") + path
+	u.RawQuery = query.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, nil, errors.New("doorflow: the target cannot be requested")
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", UserAgent)
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, nil, withoutURL(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading DoorFlow's answer: %w", withoutURL(err))
+	}
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return nil, nil, newError(resp, body)
+	}
+	return resp.Header, body, nil
 }
 
 // withoutURL takes the URL out of an error of net/http: it holds the ack token. So does an error that

@@ -74,6 +74,9 @@ func (n Notification) Target(api *url.URL) (Target, Flag) {
 	return Target{Path: path, AckToken: ack, Callback: callback}, ""
 }
 
+// IsEventID tells whether s is an event's id: a decimal number that fits 64 bits.
+func IsEventID(s string) bool { return isDigits(s) }
+
 // isDigits tells whether s is a decimal id that fits 64 bits.
 func isDigits(s string) bool {
 	for i := range len(s) {

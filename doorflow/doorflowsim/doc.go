@@ -25,6 +25,8 @@
 //   - Webhook timeout, retry schedule, whether a retry is signed anew, resource or resource_url: Options.
 //     That an exhausted delivery is given up, and that a retry keeps its ack_token, is our choice.
 //   - Pagination header names and the type of the account's id: Faults.PaginationHeaders, IntegerAccountID.
+//   - That a page may be shorter than was asked for, and event codes be refused: Faults.PageLimit,
+//     RefuseEventCodes.
 //   - Rate limits: only the sync limit is documented. Faults.RateLimitAPI makes the others up.
 //   - Event codes: the ranges are documented, the single codes within 10-18, 20-29 and 31-37 are not.
 //   - The path of a PerimeterEvent (events), the scope that lets it be sent (that of events), and what a

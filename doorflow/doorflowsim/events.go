@@ -54,6 +54,9 @@ func (c *call) eventFilter() (eventFilter, *reply) {
 			}
 		}
 	}
+	if len(f.codes) > 0 && c.sim.faults.refusesCodes() {
+		unknown = []string{strconv.Itoa(f.codes[0])}
+	}
 	if len(unknown) > 0 {
 		return f, new(fail(400, "bad_request", "Unknown event codes: "+strings.Join(unknown, ", ")))
 	}
@@ -132,7 +135,11 @@ func listEvents(c *call) reply {
 	if !strings.EqualFold(c.query.Get("sort"), "ASC") {
 		slices.Reverse(found)
 	}
-	return paged(c, paging{"n", 50, 1000}, found)
+	page := paged(c, paging{"n", 50, 1000}, found)
+	if age, busy := c.sim.faults.busyPage(); busy {
+		c.sim.emit(c.account, []EventSpec{{Code: codeAdmitCard, ChannelID: c.account.channels[0].ID, At: c.now.Add(-age), NoWebhook: true}})
+	}
+	return page
 }
 
 // record stores the event that a spec describes. Unknown people and channels stay null, as for a stranger's card.

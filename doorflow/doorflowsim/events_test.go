@@ -122,3 +122,33 @@ func TestPagination(t *testing.T) {
 		}
 	}
 }
+
+// What a client that goes through the pages of a list must bear.
+func TestListEventsMisbehaves(t *testing.T) {
+	c := newCloud(t)
+	access, _ := c.Grant(doorflowsim.AccountA, events)
+	specs := make([]doorflowsim.EventSpec, 5)
+	for i := range specs {
+		specs[i] = doorflowsim.EventSpec{Code: 10, ChannelID: 5012}
+	}
+	c.EmitBatch(doorflowsim.AccountA, specs)
+	c.Faults().PageLimit(2)
+	c.Faults().BusyPages(2, time.Hour)
+	for page, want := range []int{2, 2, 2, 1} { // what is uploaded late makes the list longer
+		if got := len(c.api(access, "GET", fmt.Sprintf("/api/3/events?sort=ASC&page=%d", page+1), "").list(t)); got != want {
+			t.Errorf("page %d has %d events, want %d", page+1, got, want)
+		}
+	}
+	first := c.api(access, "GET", "/api/3/events?sort=ASC", "").list(t)[0]
+	if at, err := time.Parse(time.RFC3339, first["created_at"].(string)); err != nil || c.Now().Sub(at) < time.Hour {
+		t.Errorf("the first event is of %v", first["created_at"])
+	}
+	c.Faults().RefuseEventCodes(1)
+	c.api(access, "GET", "/api/3/events", "").list(t)
+	wantStatus(t, c.api(access, "GET", "/api/3/events?event_codes=10", ""), http.StatusBadRequest)
+	wantStatus(t, c.api(access, "GET", "/api/3/events?event_codes=10", ""), http.StatusOK)
+	c.Faults().Reset()
+	if got := len(c.api(access, "GET", "/api/3/events", "").list(t)); got != 7 {
+		t.Errorf("%d events after the reset, want 7", got)
+	}
+}

@@ -20,6 +20,10 @@ type Faults struct {
 	page      HeaderSet
 	integerID bool
 	stall     times
+	noCodes   times
+	busyPages times
+	busyAge   time.Duration
+	pageLimit int
 
 	dup, stale, wrongKey, upperHex, dropHeader        times
 	escape, single, foreignHost, unknownType, destroy times
@@ -67,6 +71,7 @@ func (f *Faults) set(change func()) {
 func (f *Faults) Reset() {
 	f.set(func() {
 		f.token, f.api, f.dropReply, f.stall = canned{}, canned{}, 0, 0
+		f.noCodes, f.busyPages, f.pageLimit = 0, 0, 0
 		f.slowToken, f.slowAPI, f.page, f.integerID = 0, 0, HeadersBoth, false
 		f.dup, f.stale, f.wrongKey, f.upperHex, f.dropHeader = 0, 0, 0, 0, 0
 		f.escape, f.single, f.foreignHost, f.unknownType, f.destroy = 0, 0, 0, 0, 0

@@ -46,6 +46,18 @@ func (f *Faults) StallAdmissions(n int) { f.set(func() { f.stall = times(n) }) }
 // PaginationHeaders chooses between the two documented sets.
 func (f *Faults) PaginationHeaders(set HeaderSet) { f.set(func() { f.page = set }) }
 
+// PageLimit puts at most n on a page of any list, whatever is asked and whatever the headers say. 0 ends it.
+func (f *Faults) PageLimit(n int) { f.set(func() { f.pageLimit = n }) }
+
+// RefuseEventCodes answers the next n lists of events that name event codes with 400, as for unknown ones.
+func (f *Faults) RefuseEventCodes(n int) { f.set(func() { f.noCodes = times(n) }) }
+
+// BusyPages lets something happen after each of the next n pages of events: an event without a webhook that
+// a door uploads late, as long after it happened as age says.
+func (f *Faults) BusyPages(n int, age time.Duration) {
+	f.set(func() { f.busyPages, f.busyAge = times(n), age })
+}
+
 // IntegerAccountID shows the account's id as a number, as an older article does.
 func (f *Faults) IntegerAccountID(on bool) { f.set(func() { f.integerID = on }) }
 
@@ -72,6 +84,20 @@ func (c *canned) take() *canned {
 func (f *Faults) dropTokenReply() bool { return f.takes(&f.dropReply) }
 
 func (f *Faults) stallAdmission() bool { return f.takes(&f.stall) }
+
+func (f *Faults) refusesCodes() bool { return f.takes(&f.noCodes) }
+
+func (f *Faults) busyPage() (age time.Duration, busy bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.busyAge, f.busyPages.take()
+}
+
+func (f *Faults) maxPage() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.pageLimit
+}
 
 func (f *Faults) takes(t *times) bool {
 	f.mu.Lock()

@@ -27,6 +27,9 @@ func paged[T any](c *call, p paging, all []T) reply {
 	if n, err := strconv.Atoi(c.query.Get(p.sizeName)); err == nil && n > 0 {
 		size = min(n, p.max)
 	}
+	if limit := c.sim.faults.maxPage(); limit > 0 {
+		size = min(size, limit)
+	}
 	if n, err := strconv.Atoi(c.query.Get("page")); err == nil && n > 0 {
 		page = min(n, 1<<30)
 	}
