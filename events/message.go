@@ -22,6 +22,7 @@ const maxData = 256 << 10
 // Where a message's facts came from.
 const (
 	OriginWebhook = "webhook"
+	OriginCatchup = "catchup"
 	OriginReplay  = "replay"
 )
 

@@ -14,7 +14,7 @@
 // Only invalid_grant, and only when the row still holds the token that was refused, makes a connection
 // `reauthorize`. That wipes nothing.
 //
-// Table: connections (and last_webhook_at is read from webhook_seen). Tokens are sealed for their row.
+// Table: connections (last_webhook_at is read from webhook_seen, silent_since and caught_up_at from catchup). Tokens are sealed for their row.
 //
 // On a crash: what Put, Disconnect and a refresh reported is on disk, together with the message that says
 // so. A refresh that DoorFlow carried out and that was not stored is found out by the next one, which is

@@ -26,6 +26,10 @@ type Connection struct {
 	RefreshedAt     time.Time `json:"refreshed_at,omitzero"`
 	AccessExpiresAt time.Time `json:"access_expires_at,omitzero"`
 	LastWebhookAt   time.Time `json:"last_webhook_at,omitzero"`
+	// SilentSince is since when no webhook has come, once that has been said.
+	SilentSince time.Time `json:"silent_since,omitzero"`
+	// CaughtUpAt is when DoorFlow's list of events was last compared to its end.
+	CaughtUpAt time.Time `json:"caught_up_at,omitzero"`
 }
 
 type shownRow struct {
@@ -35,10 +39,13 @@ type shownRow struct {
 	RefreshedAt                                int64 `db:"refreshed_at"`
 	ExpiresAt                                  int64 `db:"expires_at"`
 	SeenAt                                     int64 `db:"seen_at"`
+	SilentSince                                int64 `db:"silent_since"`
+	LookedAt                                   int64 `db:"looked_at"`
 }
 
 const selectShown = `SELECT c.account, c.status, c.reason, c.scopes, c.forbidden, c.created_at, c.connected_at, c.refreshed_at,
-	c.expires_at, COALESCE(w.at, 0) AS seen_at FROM connections c LEFT JOIN webhook_seen w ON w.account = c.account`
+	c.expires_at, COALESCE(w.at, 0) AS seen_at, COALESCE(u.silent_since, 0) AS silent_since, COALESCE(u.looked_at, 0) AS looked_at
+	FROM connections c LEFT JOIN webhook_seen w ON w.account = c.account LEFT JOIN catchup u ON u.account = c.account`
 
 func (k *Keeper) shown(r shownRow) Connection {
 	c := Connection{
@@ -46,6 +53,7 @@ func (k *Keeper) shown(r shownRow) Connection {
 		Scopes: list(strings.Fields(r.Scopes)), MissingScopes: []string{}, Forbidden: lines(r.Forbidden),
 		CreatedAt: when(r.CreatedAt), ConnectedAt: when(r.ConnectedAt), RefreshedAt: when(r.RefreshedAt),
 		AccessExpiresAt: when(r.ExpiresAt), LastWebhookAt: when(r.SeenAt),
+		SilentSince: when(r.SilentSince), CaughtUpAt: when(r.LookedAt),
 	}
 	if r.Status == StatusActive || r.Status == StatusReauthorize {
 		c.MissingScopes = list(Missing(c.Scopes, k.wanted))

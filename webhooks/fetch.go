@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"math/rand/v2"
 	"net/http"
 	"slices"
 	"sync"
@@ -14,25 +13,17 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
 
 	"gatehouse/doorflow"
 	"gatehouse/events"
 	"gatehouse/internal/sqldb"
 )
 
-// How hard the gateway leans on DoorFlow, for each account. DoorFlow publishes no limits; these are what
-// a careful client keeps to.
-const (
-	perSecond = 5
-	inFlight  = 4
-)
-
 const (
 	fetchTimeout  = 15 * time.Second
 	stopGrace     = 4 * time.Second
 	settleTimeout = 30 * time.Second
-	fetchLease    = 2 * time.Minute
+	fetchLease    = 75 * time.Second
 	lookEvery     = 2 * time.Second
 	firstRetry    = 2 * time.Second
 	lastRetry     = 10 * time.Minute
@@ -54,8 +45,10 @@ type FetcherConfig struct {
 	// Forbidden is told that DoorFlow refused an account a kind of resource.
 	Forbidden func(ctx context.Context, account, what string) error
 	// Numbers says what stands for card numbers and PINs; Digest is a keyed digest of a secret state.
-	Numbers    doorflow.Numbers
-	Digest     func(state []byte) []byte
+	Numbers doorflow.Numbers
+	Digest  func(state []byte) []byte
+	// PerSecond is how many requests a second an account may make; 0 means 5.
+	PerSecond  int
 	Registerer prometheus.Registerer
 	Logger     *slog.Logger
 }
@@ -71,21 +64,18 @@ type Fetcher struct {
 
 	mu      sync.Mutex
 	arrived map[string]bool
-	pace    map[string]*pace
+	turns   map[string]*turn
 	busy    map[string]bool
-}
-
-// pace keeps one account's requests apart.
-type pace struct {
-	limiter *rate.Limiter
-	until   time.Time // DoorFlow asked to be left alone until then
 }
 
 // NewFetcher makes one.
 func NewFetcher(c FetcherConfig) *Fetcher {
+	if c.PerSecond == 0 {
+		c.PerSecond = perSecond
+	}
 	return &Fetcher{
 		FetcherConfig: c, metrics: newFetcherMetrics(c.Registerer), wake: make(chan struct{}, 1), activated: make(chan struct{}, 1),
-		arrived: map[string]bool{}, pace: map[string]*pace{}, busy: map[string]bool{},
+		arrived: map[string]bool{}, turns: map[string]*turn{}, busy: map[string]bool{},
 	}
 }
 
@@ -183,22 +173,6 @@ func (f *Fetcher) unclaim(account string) {
 	}
 }
 
-func (f *Fetcher) paceOf(account string) *pace {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.pace[account] == nil {
-		f.pace[account] = &pace{limiter: rate.NewLimiter(perSecond, inFlight)}
-	}
-	return f.pace[account]
-}
-
-// pausedFor is how long DoorFlow wants to be left alone by an account.
-func (f *Fetcher) pausedFor(p *pace) time.Duration {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return time.Until(p.until)
-}
-
 // opened is a notification to be fetched.
 type opened struct {
 	Key          []byte `db:"key"`
@@ -224,14 +198,14 @@ func (f *Fetcher) due(ctx context.Context, account string) ([]opened, error) {
 // drain fetches what an account has open, under a lease that keeps other replicas out, so that the limits
 // hold for the account and not for each replica.
 func (f *Fetcher) drain(ctx context.Context, account string) {
-	t := &turn{Fetcher: f, name: "fetch/" + account, pace: f.paceOf(account)}
-	defer t.end(ctx)
-	for ctx.Err() == nil && f.pausedFor(t.pace) <= 0 {
+	t := f.join(account)
+	defer t.leave(ctx)
+	for ctx.Err() == nil && t.pausedFor() <= 0 {
 		rows, err := f.due(ctx, account)
 		if err != nil || len(rows) == 0 {
 			return
 		}
-		if t.until.IsZero() {
+		if !t.held() {
 			// Only now: most looks find nothing. What was due may have been another replica's until
 			// this moment, so it is read again.
 			if !t.hold(ctx) {
@@ -245,66 +219,23 @@ func (f *Fetcher) drain(ctx context.Context, account string) {
 	}
 }
 
-// turn is one replica's time with an account.
-type turn struct {
-	*Fetcher
-	name  string
-	pace  *pace
-	until time.Time // when the lease has to be renewed; zero while there is none
-}
-
-// hold takes or renews the lease. It lasts longer than what is in flight at its end can take.
-func (t *turn) hold(ctx context.Context) bool {
-	if time.Now().Before(t.until) {
-		return true
-	}
-	ok, err := t.DB.Acquire(ctx, t.name, t.Log.Holder(), fetchLease)
-	if err != nil || !ok {
-		t.until = time.Time{}
-		return false
-	}
-	t.until = time.Now().Add(fetchLease - fetchTimeout - settleTimeout - 15*time.Second)
-	return true
-}
-
-// end gives the lease up, even when the process is stopping. But for as long as DoorFlow asked to be left
-// alone, and until this replica could send a full burst again, no other may begin with one.
-func (t *turn) end(ctx context.Context) {
-	if t.until.IsZero() {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTimeout)
-	defer cancel()
-	missing := inFlight - t.pace.limiter.Tokens()
-	rest := max(t.pausedFor(t.pace), time.Duration(missing/perSecond*float64(time.Second)))
-	if rest <= 0 {
-		_ = t.DB.Release(ctx, t.name, t.Log.Holder())
-		return
-	}
-	_, _ = t.DB.Acquire(ctx, t.name, t.Log.Holder(), rest)
-}
-
 // fetchAll fetches the rows, a few at a time. It returns false when there is no use in going on.
 func (f *Fetcher) fetchAll(ctx context.Context, t *turn, rows []opened) bool {
 	var workers sync.WaitGroup
 	defer workers.Wait()
-	slots := make(chan struct{}, inFlight)
 	var useless atomic.Bool
 	for _, row := range rows {
-		if t.pace.limiter.Wait(ctx) != nil {
+		finish, ok := t.begin(ctx)
+		if !ok {
 			return false
 		}
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-			return false
-		}
-		if useless.Load() || f.pausedFor(t.pace) > 0 || !t.hold(ctx) {
+		if useless.Load() {
+			finish()
 			return false
 		}
 		workers.Go(func() {
-			defer func() { <-slots }()
-			if !f.one(ctx, t.pace, row) {
+			defer finish()
+			if !f.one(ctx, t, row) {
 				useless.Store(true)
 			}
 		})
@@ -317,7 +248,7 @@ func (f *Fetcher) fetchAll(ctx context.Context, t *turn, rows []opened) bool {
 // end even if ctx ends meanwhile, unless that takes too long for a process that stops. It returns false
 // when there is no use in fetching more at once: the account's connection needs a person, or what was
 // fetched could not be stored.
-func (f *Fetcher) one(ctx context.Context, p *pace, row opened) bool {
+func (f *Fetcher) one(ctx context.Context, t *turn, row opened) bool {
 	stopping := ctx
 	ctx = context.WithoutCancel(ctx)
 	started := time.Now()
@@ -332,7 +263,7 @@ func (f *Fetcher) one(ctx context.Context, p *pace, row opened) bool {
 	}
 	settling, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
-	outcome, err := f.settle(settling, p, row, body, err)
+	outcome, err := f.settle(settling, t, row, body, err)
 	f.metrics.outcomes.WithLabelValues(outcome).Inc()
 	if err != nil {
 		f.Logger.Warn("a fetched notification was not settled; it is fetched again", "account", events.Token(row.Account),
@@ -344,7 +275,7 @@ func (f *Fetcher) one(ctx context.Context, p *pace, row opened) bool {
 }
 
 // settle stores what an answer means. It returns the bounded word for it.
-func (f *Fetcher) settle(ctx context.Context, p *pace, row opened, body json.RawMessage, failure error) (string, error) {
+func (f *Fetcher) settle(ctx context.Context, t *turn, row opened, body json.RawMessage, failure error) (string, error) {
 	refused, answered := errors.AsType[*doorflow.Error](failure)
 	switch {
 	case failure == nil:
@@ -358,16 +289,10 @@ func (f *Fetcher) settle(ctx context.Context, p *pace, row opened, body json.Raw
 	case refused.Status == http.StatusForbidden:
 		return "forbidden", f.park(ctx, row, failure)
 	case refused.Status == http.StatusTooManyRequests:
-		return "rate_limited", f.slowDown(ctx, p, row, refused)
+		return "rate_limited", f.later(ctx, row, stateOpen, refused, t.slowDown(refused.RetryAfter))
 	case refused.Status == http.StatusUnauthorized || refused.Status == http.StatusRequestTimeout || refused.Status >= 500:
 		return "failed", f.again(ctx, row, failure, refused.RetryAfter)
 	default:
 		return "odd", f.odd(ctx, row, failure)
 	}
-}
-
-// backoff is how long to wait before attempt n+1: doubling from two seconds to ten minutes, with jitter.
-func backoff(attempts int) time.Duration {
-	d := min(firstRetry<<min(attempts, 10), lastRetry)
-	return d/2 + rand.N(d/2+1)
 }

@@ -229,7 +229,7 @@ func countDoubles(ctx context.Context, tx *events.Tx, items []*item) error {
 	return nil
 }
 
-// noteSeen stores when an account's webhooks last came, at most every ten seconds.
+// noteSeen stores when an account's webhooks last came, at most every ten seconds, and ends a silence.
 func (in *inbox) noteSeen(ctx context.Context, tx *events.Tx, items []*item) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -245,6 +245,10 @@ func (in *inbox) noteSeen(ctx context.Context, tx *events.Tx, items []*item) err
 		const upsert = `INSERT INTO webhook_seen (account, at) VALUES (?, ?)
 			ON CONFLICT (account) DO UPDATE SET at = excluded.at WHERE webhook_seen.at < excluded.at`
 		if _, err := tx.Exec(ctx, upsert, storable(account), in.seen[account]); err != nil {
+			delete(in.seen, account)
+			return err
+		}
+		if err := sayResumed(ctx, tx, storable(account), time.UnixMilli(in.seen[account])); err != nil {
 			delete(in.seen, account)
 			return err
 		}

@@ -205,3 +205,11 @@ func metrics(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 	}
 	return all
 }
+
+func mustParse(s string) *url.URL {
+	u, err := url.Parse(s)
+	if err != nil {
+		panic(err)
+	}
+	return u
+}

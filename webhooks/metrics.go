@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	"context"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -59,4 +60,63 @@ func newFetcherMetrics(reg prometheus.Registerer) *fetcherMetrics {
 	}
 	reg.MustRegister(m.outcomes, m.seconds)
 	return m
+}
+
+type catchupMetrics struct {
+	runs        *prometheus.CounterVec
+	found       prometheus.Counter
+	age, silent prometheus.Gauge
+}
+
+func newCatchupMetrics(reg prometheus.Registerer) *catchupMetrics {
+	m := &catchupMetrics{
+		runs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "gatehouse_catchup_runs_total", Help: "Comparisons of an account's events with DoorFlow's list by outcome.",
+		}, []string{"outcome"}),
+		found: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "gatehouse_catchup_events_total", Help: "Events said because catching up found them before any webhook brought them.",
+		}),
+		age: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "gatehouse_catchup_age_seconds", Help: "Time since the active account that was compared the longest ago was compared to the end.",
+		}),
+		silent: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "gatehouse_connections_silent", Help: "Active connections without a webhook for too long.",
+		}),
+	}
+	for _, outcome := range []string{
+		"complete", "partial", "interrupted", "not_stored", "needs_reconnect", "odd", "unreachable", "forbidden", "rate_limited", "failed",
+	} {
+		m.runs.WithLabelValues(outcome)
+	}
+	reg.MustRegister(m.runs, m.found, m.age, m.silent)
+	return m
+}
+
+// measureEvery is how often the gauges are brought up to date.
+const measureEvery = 15 * time.Second
+
+// measure sets the gauges.
+func (c *Catchup) measure(ctx context.Context) error {
+	now := c.Now()
+	if now.Sub(c.measured) < measureEvery {
+		return nil
+	}
+	c.measured = now
+	var row struct {
+		Oldest float64
+		Silent float64
+	}
+	const query = `SELECT COALESCE(MIN(CASE WHEN k.looked_at > 0 THEN k.looked_at ELSE c.connected_at END), 0) AS oldest,
+		COUNT(CASE WHEN k.silent_since > 0 THEN 1 END) AS silent
+		FROM connections c LEFT JOIN catchup k ON k.account = c.account WHERE c.status = 'active'`
+	if err := c.Fetcher.DB.Get(ctx, &row, query); err != nil {
+		return err
+	}
+	age := 0.0
+	if row.Oldest > 0 {
+		age = max(0, float64(now.UnixMilli())-row.Oldest) / 1000
+	}
+	c.metrics.age.Set(age)
+	c.metrics.silent.Set(row.Silent)
+	return nil
 }

@@ -9,8 +9,11 @@ import (
 
 const (
 	// keepKeys is how long what has been seen is remembered at least: longer than DoorFlow sends a
-	// webhook again, and longer than comparing with DoorFlow's own list reaches back.
+	// webhook again, and longer than a wide look at DoorFlow's own list reaches back from now.
 	keepKeys = 7 * 24 * time.Hour
+	// keepBehind is from how long before an account's watermark on the keys of its events stay, however old:
+	// when it reconnects, the look begins an overlap before. The rest is for clocks that differ.
+	keepBehind = overlap + time.Hour
 	// keepUnconnected is how many open notifications are kept of an account that is not connected.
 	keepUnconnected = 10_000
 )
@@ -26,10 +29,9 @@ func (f *Fetcher) Pruners(retention time.Duration) []events.Pruner {
 			return tx.Exec(ctx, query, time.Now().Add(-keep).UnixMilli(), events.PruneStep)
 		},
 		func(ctx context.Context, tx *events.Tx) (int64, error) {
-			const query = `DELETE FROM events WHERE at < ? AND at <= (SELECT COALESCE(MAX(at), 0) FROM
-				(SELECT at FROM events WHERE at < ? ORDER BY at LIMIT ?) AS oldest)`
-			cutoff := time.Now().Add(-keep).UnixMilli()
-			return tx.Exec(ctx, query, cutoff, cutoff, events.PruneStep)
+			const query = `DELETE FROM events WHERE (account, event_id) IN (SELECT e.account, e.event_id FROM events e WHERE e.at < ?
+				AND NOT EXISTS (SELECT 1 FROM catchup k WHERE k.account = e.account AND e.at >= k.watermark - ?) ORDER BY e.at LIMIT ?)`
+			return tx.Exec(ctx, query, time.Now().Add(-keep).UnixMilli(), keepBehind.Milliseconds(), events.PruneStep)
 		},
 		func(ctx context.Context, tx *events.Tx) (int64, error) {
 			return pruneUnconnected(ctx, tx, time.Now().Add(-keep).UnixMilli())

@@ -9,6 +9,7 @@ import (
 	"gatehouse/events"
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/sqldb/sqldbtest"
+	"gatehouse/webhooks"
 )
 
 // insert writes a notification as it would stand after a while.
@@ -105,6 +106,28 @@ func TestPruneRemovesOldEventKeys(t *testing.T) {
 	})
 }
 
+// However long an account has not been compared: the keys of what a look begins with are there.
+func TestPruneKeepsTheKeysThatCatchingUpNeeds(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		g := open(t, db)
+		stood := time.Now().Add(-30 * 24 * time.Hour)
+		g.set(t, `INSERT INTO catchup (account, since_at, watermark) VALUES ('a', 0, ?)`, stood.UnixMilli())
+		for kind, at := range map[string]time.Time{
+			"a":     stood.Add(-webhooks.Overlap), // stays
+			"gone":  stood,
+			"a-old": stood.Add(-48 * time.Hour),
+		} {
+			const some = `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1200)
+				INSERT INTO events (account, event_id, message_id, at) SELECT '%s', '%s' || i, '', %d + i FROM n`
+			g.set(t, fmt.Sprintf(some, strings.TrimSuffix(kind, "-old"), kind, at.UnixMilli())) // more than one step removes
+		}
+		g.sweep(t)
+		if all, a := g.count(t, `SELECT COUNT(*) FROM events`), g.count(t, `SELECT COUNT(*) FROM events WHERE event_id NOT LIKE '%old%' AND account = 'a'`); all != 1200 || a != 1200 {
+			t.Errorf("%d keys are left, %d of those that are needed; want those 1200", all, a)
+		}
+	})
+}
+
 func TestPruneBoundsWhatWaitsForStrangers(t *testing.T) {
 	db := sqldbtest.SQLite(t)
 	g := open(t, db)
@@ -146,7 +169,10 @@ func TestPlansUseIndexes(t *testing.T) {
 		{"what is settled", `SELECT key FROM notifications WHERE received_at < ? AND state IN ('done', 'gone', 'flagged') ORDER BY received_at LIMIT ?`, "notifications_settled"},
 		{"whose is open", `SELECT MIN(account) FROM notifications WHERE state = 'open' AND account > ?`, "notifications_open"},
 		{"whose is parked", `SELECT MIN(account) FROM notifications WHERE state = 'parked' AND account > ?`, "notifications_parked"},
-		{"old event keys", `SELECT at FROM events WHERE at < ? ORDER BY at LIMIT ?`, "events_at"},
+		{"old event keys", `SELECT e.account, e.event_id FROM events e WHERE e.at < ? ORDER BY e.at LIMIT ?`, "events_at"},
+		{"whether a key is needed", `SELECT 1 FROM catchup k WHERE k.account = ? AND ? >= k.watermark - ?`, "PRIMARY KEY"},
+		{"which events are known", `SELECT event_id FROM events WHERE account = ? AND event_id IN (?, ?)`, "PRIMARY KEY"},
+		{"whether it is silent", `SELECT silent_since FROM catchup WHERE account = ? AND silent_since <> 0`, "PRIMARY KEY"},
 		{"old messages", `SELECT seq, at FROM messages WHERE writer = ? ORDER BY seq LIMIT ?`, "PRIMARY KEY"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

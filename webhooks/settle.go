@@ -62,17 +62,6 @@ func (f *Fetcher) park(ctx context.Context, row opened, why error) error {
 	return f.later(ctx, row, stateParked, why, 0)
 }
 
-// slowDown leaves DoorFlow alone for as long as it asks.
-func (f *Fetcher) slowDown(ctx context.Context, p *pace, row opened, refused *doorflow.Error) error {
-	wait := min(max(refused.RetryAfter, time.Second), longestWait)
-	f.mu.Lock()
-	if until := time.Now().Add(wait); until.After(p.until) {
-		p.until = until
-	}
-	f.mu.Unlock()
-	return f.later(ctx, row, stateOpen, refused, wait)
-}
-
 // gone takes "no such resource" for what it is: an answer. For a destroyed credential it is the expected one.
 func (f *Fetcher) gone(ctx context.Context, row opened) error {
 	if row.ResourceType != doorflow.TypeCredential || row.Action != doorflow.ActionDestroy {
@@ -188,6 +177,8 @@ func (row opened) message(class events.Class, resource doorflow.Resource) (event
 	}
 	m := events.NewMessage(events.EventTopic(row.Account, class), at, resource.Data)
 	m.Subject = resourceName(row.ResourceType, row.ResourceID)
-	m.Origin = events.OriginWebhook
+	if m.Origin = events.OriginWebhook; row.AckToken == "" { // no webhook spoke of it
+		m.Origin = events.OriginCatchup
+	}
 	return m.Encode()
 }
