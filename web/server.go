@@ -37,8 +37,6 @@ type Config struct {
 	Messages    MessageHandlers
 	Audit       AuditHandlers
 	Keys        KeyHandlers
-
-	NATSCredentials NATSCredentialHandlers
 }
 
 // Server holds the handlers of the gateway's listeners.

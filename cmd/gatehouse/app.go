@@ -18,7 +18,6 @@ import (
 	"gatehouse/doorflow"
 	"gatehouse/events"
 	"gatehouse/internal/audit"
-	"gatehouse/internal/natsauth"
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/telemetry"
 	"gatehouse/internal/vault"
@@ -39,7 +38,6 @@ type App struct {
 	db       *sqldb.DB
 	vault    *vault.Vault
 	embedded *events.Embedded
-	nats     *natsauth.Credentials // with the embedded server only
 	bus      *events.Bus
 	events   *events.Log
 	keys     *apikeys.Keys
@@ -54,6 +52,7 @@ type App struct {
 	connect  *oauth.Connect
 	receiver *webhooks.Receiver
 	fetcher  *webhooks.Fetcher
+	catchup  *webhooks.Catchup
 
 	public, private, ops net.Listener // private and ops may be nil
 	servers              []func(context.Context) error
@@ -136,6 +135,28 @@ func (a *App) openVault(ctx context.Context) (err error) {
 	return err
 }
 
+func (a *App) openNATS(ctx context.Context) error {
+	c := events.BusConfig{
+		URL: a.config.NATSURL, CredsFile: a.config.NATSCredsFile, CAFile: a.config.NATSCAFile,
+		Replicas: a.config.NATSReplicas, Retention: a.config.Retention, Log: a.log,
+	}
+	if c.URL == "" {
+		server, err := events.StartEmbedded(filepath.Join(a.config.DataDir, "jetstream"), a.log)
+		if err != nil {
+			return err
+		}
+		a.embedded, c.Embedded = server, server
+		a.closeLater(func() error { server.Stop(); return nil })
+	}
+	bus, err := events.Connect(ctx, c)
+	if err != nil {
+		return err
+	}
+	a.bus = bus
+	a.closeLater(func() error { bus.Close(); return nil })
+	return nil
+}
+
 func (a *App) openLog(ctx context.Context) error {
 	log, err := events.OpenLog(ctx, events.LogConfig{DB: a.db, Registerer: a.registry, Log: a.log})
 	if err != nil {
@@ -191,9 +212,12 @@ func (a *App) openDoorFlow(ctx context.Context) error {
 		DB: a.db, Log: a.events, API: doorflow.API{Base: a.config.DoorflowAPIURL},
 		Client: a.client, Active: a.keeper.Active, Unusable: unusable, Forbidden: a.keeper.Forbidden,
 		Numbers: a.numbers(), Digest: func(state []byte) []byte { return a.vault.MAC("credential state", state) },
-		Registerer: a.registry, Logger: a.log,
+		PerSecond: a.config.DoorflowRate, Registerer: a.registry, Logger: a.log,
 	})
-	a.keeper.OnActive, a.keeper.AfterActive = a.fetcher.Resume, a.fetcher.Activated
+	a.catchup = webhooks.NewCatchup(webhooks.CatchupConfig{
+		Fetcher: a.fetcher, Every: a.config.DoorflowCatchup, Silence: a.config.DoorflowSilence, Registerer: a.registry, Logger: a.log,
+	})
+	a.followConnections()
 	prune = append(prune, a.fetcher.Pruners(a.config.Retention)...)
 	a.receiver, err = webhooks.NewReceiver(ctx, webhooks.ReceiverConfig{
 		DB: a.db, Log: a.events, API: a.config.DoorflowAPIURL,
@@ -202,6 +226,26 @@ func (a *App) openDoorFlow(ctx context.Context) error {
 		Registerer: a.registry, Logger: a.log,
 	})
 	return err
+}
+
+// followConnections lets what depends on a connection act in the same commit that changes it, or after.
+func (a *App) followConnections() {
+	a.keeper.OnActive = func(ctx context.Context, tx *events.Tx, account string) error {
+		if err := a.fetcher.Resume(ctx, tx, account); err != nil {
+			return err
+		}
+		return a.catchup.Begin(ctx, tx, account)
+	}
+	a.keeper.AfterActive = func(account string) {
+		a.fetcher.Activated(account)
+		a.catchup.Activated(account)
+	}
+	a.keeper.OnDisconnect = func(ctx context.Context, tx *events.Tx, account string) error {
+		if err := a.connect.Disconnected(ctx, tx, account); err != nil {
+			return err
+		}
+		return a.catchup.Forget(ctx, tx, account)
+	}
 }
 
 // client speaks with DoorFlow's API as one account.
@@ -232,11 +276,8 @@ func (a *App) stages() []stage {
 	front.name, work.name, back.name = "listeners", "workers", "relay"
 	front.parts = a.servers
 	work.parts = append(work.parts, a.keep.Run)
-	if a.nats != nil {
-		work.parts = append(work.parts, a.nats.Run)
-	}
 	if a.keeper != nil {
-		work.parts = append(work.parts, a.fetcher.Run, a.keeper.Run, a.connect.Run)
+		work.parts = append(work.parts, a.fetcher.Run, a.catchup.Run, a.keeper.Run, a.connect.Run)
 	}
 	if !a.withoutRelay {
 		back.parts = append(back.parts, a.relay.Run)

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -37,7 +36,6 @@ type Config struct {
 	NATSURL       string `name:"nats-url" placeholder:"URL,…" help:"nats://… or tls://… instead of the embedded server. TLS is required beyond loopback."`
 	NATSCredsFile string `name:"nats-creds-file" placeholder:"FILE" help:"Credentials for an external NATS."`
 	NATSCAFile    string `name:"nats-ca-file" placeholder:"FILE" help:"CA bundle (PEM) for an external NATS."`
-	NATSListen    string `name:"nats-listen" default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Where the embedded server listens; beyond loopback it needs the TLS files. Empty: in process only. Default: ${default}."`
 	NATSReplicas  int    `name:"nats-replicas" placeholder:"N" help:"Replicas of the streams. Default: 1 embedded, else 3 where the cluster has them."`
 
 	ReturnURLs []string `name:"return-urls" placeholder:"ORIGIN,…" help:"Origins that a connect link's return_url may have."`
@@ -49,6 +47,9 @@ type Config struct {
 	DoorflowScopes           scopes        `default:"account.person account.channel.readonly account.event.access.readonly account.credential_type.readonly account.sync" help:"Scopes to ask for, separated by spaces."`
 	DoorflowAPIURL           *url.URL      `name:"doorflow-api-url" default:"https://api.doorflow.com" placeholder:"URL" help:"DoorFlow's API. https unless loopback. Default: ${default}."`
 	DoorflowAuthorizeURL     *url.URL      `default:"https://admin.doorflow.com/oauth/authorize" placeholder:"URL" help:"DoorFlow's authorize page. https unless loopback. Default: ${default}."`
+	DoorflowCatchup          time.Duration `default:"10m" help:"How often events are compared with what webhooks brought."`
+	DoorflowSilence          time.Duration `default:"24h" help:"After so long without a webhook an account is checked and called silent. 0: never."`
+	DoorflowRate             int           `default:"5" placeholder:"N" help:"Requests a second for each account, at most four at once. DoorFlow publishes no limit. Default: ${default}."`
 	CredentialNumbers        numbersMode   `default:"mask" enum:"mask,hmac,pass" help:"Card numbers and PINs in published events: mask, hmac (a stable pseudonym) or pass."`
 	Retention                time.Duration `default:"168h" help:"How long published messages are kept."`
 
@@ -166,7 +167,7 @@ func (c *Config) checkNATS() error {
 		if c.NATSReplicas > 1 {
 			return fault("NATS_REPLICAS", "the embedded server has one")
 		}
-		return c.checkNATSListen()
+		return nil
 	}
 	if c.NATSReplicas < 0 || c.NATSReplicas > 5 {
 		return fault("NATS_REPLICAS", "want 1 to 5")
@@ -181,26 +182,6 @@ func (c *Config) checkNATS() error {
 		}
 	}
 	return nil
-}
-
-func (c *Config) checkNATSListen() error {
-	if c.NATSListen == "" {
-		return nil
-	}
-	_, port, err := net.SplitHostPort(c.NATSListen)
-	if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || strconv.FormatUint(n, 10) != port {
-		return fault("NATS_LISTEN", "want HOST:PORT, or nothing for in process only")
-	}
-	if !c.natsOnLoopback() && c.TLSCertFile == "" {
-		return fault("NATS_LISTEN", "beyond loopback it needs GATEHOUSE_TLS_CERT_FILE and GATEHOUSE_TLS_KEY_FILE")
-	}
-	return nil
-}
-
-// natsOnLoopback tells whether only this machine reaches the embedded server.
-func (c *Config) natsOnLoopback() bool {
-	host, _, _ := net.SplitHostPort(c.NATSListen)
-	return c.NATSListen == "" || isLoopback(host)
 }
 
 // doorflow tells whether the DoorFlow parts are on.
@@ -222,10 +203,17 @@ func (c *Config) checkDoorFlow() error {
 	if c.DoorflowWebhookTolerance < time.Second || c.DoorflowWebhookTolerance > 24*time.Hour {
 		return fault("DOORFLOW_WEBHOOK_TOLERANCE", "want 1s to 24h")
 	}
-	if _, err := c.webhookSecrets(); err != nil {
-		return err
+	if c.DoorflowCatchup < 10*time.Second || c.DoorflowCatchup > 24*time.Hour {
+		return fault("DOORFLOW_CATCHUP", "want 10s to 24h; it cannot be off, because webhooks alone may be lost")
 	}
-	return nil
+	if c.DoorflowSilence != 0 && (c.DoorflowSilence < time.Minute || c.DoorflowSilence > 90*24*time.Hour) {
+		return fault("DOORFLOW_SILENCE", "want 1m to 2160h, or 0 to say nothing")
+	}
+	if c.DoorflowRate < 1 || c.DoorflowRate > 1000 {
+		return fault("DOORFLOW_RATE", "want 1 to 1000")
+	}
+	_, err := c.webhookSecrets()
+	return err
 }
 
 // webhookSecrets are the keys a webhook may be signed with. An empty one would let anybody in.

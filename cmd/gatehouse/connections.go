@@ -104,6 +104,8 @@ func (c *connectionShow) Run(ctx context.Context, t *terminal) error {
 		{"refreshed", local(i.RefreshedAt)},
 		{"access token expires", local(i.AccessExpiresAt)},
 		{"last webhook", local(i.LastWebhookAt)},
+		{"silent since", local(i.SilentSince)},
+		{"caught up", local(i.CaughtUpAt)},
 	} {
 		fmt.Fprintf(w, "%s\t%s\n", line[0], printable(line[1]))
 	}

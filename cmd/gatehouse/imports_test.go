@@ -29,7 +29,6 @@ var mayImport = map[string][]string{
 	"webhooks":                 {"doorflow", "events", "internal/"},
 	"migrations":               {},
 	"internal/audit":           {"internal/invalid", "internal/sqldb"},
-	"internal/natsauth":        {"events", "internal/"},
 	"internal/sqldb/sqldbtest": {"internal/sqldb", "migrations"},
 	"internal/":                {},
 	"web":                      {"apikeys", "doorflow", "events", "oauth", "passthrough", "tokens", "webhooks", "internal/"},
@@ -41,7 +40,7 @@ var onlyIn = map[string][]string{
 	"github.com/nats-io/nats-server/v2": {"events/embedded.go"},
 	"github.com/labstack/echo/v4": {
 		"web/*.go", "*/handlers.go", "events/sse.go", "webhooks/receive.go", "oauth/connect.go", "oauth/callback.go", "oauth/pages.go",
-		"oauth/complete.go", "internal/audit/handlers.go", "internal/natsauth/handlers.go", "cmd/gatehouse/bench.go",
+		"oauth/complete.go", "internal/audit/handlers.go", "cmd/gatehouse/bench.go",
 	},
 }
 

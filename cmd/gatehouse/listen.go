@@ -11,7 +11,6 @@ import (
 	"gatehouse/apikeys"
 	"gatehouse/events"
 	"gatehouse/internal/audit"
-	"gatehouse/internal/natsauth"
 	"gatehouse/oauth"
 	"gatehouse/passthrough"
 	"gatehouse/tokens"
@@ -65,7 +64,6 @@ func (a *App) openTokens() error {
 	if err != nil {
 		return err
 	}
-	a.keeper.OnDisconnect = a.connect.Disconnected
 	return nil
 }
 
@@ -77,7 +75,6 @@ func (a *App) webConfig() web.Config {
 		PublicURL: a.config.PublicURL, TrustedProxies: a.config.TrustedProxies, Authenticate: a.authenticate,
 		Checks: a.checks(), Registry: a.registry, Log: a.log, Wrap: a.tracing.Handler,
 		Messages: messages, Audit: &audit.Handlers{Log: a.audit, Accounts: web.Accounts}, Keys: &apikeys.Handlers{Keys: a.keys},
-		NATSCredentials: &natsauth.Handlers{Credentials: a.nats, Accounts: web.Accounts, Identities: web.Identities},
 	}
 	if a.keeper != nil {
 		c.Webhooks, c.Connect, c.Connections = a.receiver, a.connect, &tokens.Handlers{Keeper: a.keeper, Accounts: web.Accounts}

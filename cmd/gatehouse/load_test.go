@@ -189,6 +189,7 @@ func (l *load) awaitAnswers(t testing.TB, n int64) {
 type seen struct {
 	notified map[string]int
 	events   map[string]int
+	origins  map[string]int // of events
 	messages int
 	bytes    bytes.Buffer // all messages, one after the other
 }

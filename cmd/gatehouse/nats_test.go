@@ -19,7 +19,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gatehouse/events"
-	"gatehouse/internal/natsauth"
 )
 
 // natsServer is a nats-server process with JetStream on a directory of its own.
@@ -128,24 +127,12 @@ func withEmbedded(t testing.TB, g *gateway, use func(jetstream.JetStream)) {
 
 func withStore(t testing.TB, dir string, use func(jetstream.JetStream)) {
 	t.Helper()
-	authority, err := natsauth.NewAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	trust, err := authority.Trust(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	user, err := authority.User()
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := events.StartEmbedded(events.EmbeddedConfig{Dir: dir, Log: slog.New(slog.DiscardHandler), Trust: trust})
+	server, err := events.StartEmbedded(dir, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer server.Stop()
-	conn, err := nats.Connect("", nats.InProcessServer(server), user)
+	conn, err := nats.Connect("", nats.InProcessServer(server))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +171,7 @@ func readStream(t testing.TB, js jetstream.JetStream) *seen {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
-	s := &seen{notified: map[string]int{}, events: map[string]int{}}
+	s := &seen{notified: map[string]int{}, events: map[string]int{}, origins: map[string]int{}}
 	stream, err := js.Stream(ctx, events.StreamName)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return s
@@ -242,6 +229,7 @@ func (s *seen) take(t testing.TB, m jetstream.Msg, ids map[string]bool) {
 		s.notified[id]++
 	case strings.HasPrefix(m.Subject(), "gatehouse.event."):
 		s.events[id]++
+		s.origins[body.Origin]++
 	}
 }
 

@@ -64,27 +64,24 @@ func ofMessage(tn *tenant) any { return tn.messages[0] }
 
 // access is what every route asks of a key. A route that is missing here fails the test.
 var access = map[string]route{
-	"GET /livez":                        {},
-	"HEAD /livez":                       {},
-	"GET /readyz":                       {},
-	"HEAD /readyz":                      {},
-	"GET /openapi.yaml":                 {},
-	"POST /webhooks/doorflow":           {},
-	"GET /oauth/start/:link":            {},
-	"POST /oauth/start/:link":           {},
-	"GET /oauth/callback":               {},
-	"POST /v1/api-keys":                 {scope: "admin", ask: fixed("/v1/api-keys")},
-	"GET /v1/api-keys":                  {scope: "admin", ask: fixed("/v1/api-keys")},
-	"DELETE /v1/api-keys/:id":           {scope: "admin", ask: at("/v1/api-keys/%s", ofMessage)},
-	"POST /v1/nats-credentials":         {scope: "admin", ask: fixed("/v1/nats-credentials")},
-	"GET /v1/nats-credentials":          {scope: "admin", ask: fixed("/v1/nats-credentials")},
-	"DELETE /v1/nats-credentials/:name": {scope: "admin", ask: at("/v1/nats-credentials/%s", ofMessage)},
-	"GET /v1/audit":                     {scope: "audit:read", ask: fixed("/v1/audit"), list: true},
-	"GET /v1/connections":               {scope: "connections:read", ask: fixed("/v1/connections"), list: true},
-	"GET /v1/messages":                  {scope: "messages:read", ask: fixed("/v1/messages?limit=500"), list: true},
-	"GET /v1/messages/stream":           {scope: "messages:read", ask: fixed("/v1/messages/stream"), live: true},
-	"GET /v1/messages/:id":              {scope: "messages:read", ask: at("/v1/messages/%s", ofMessage), own: 200},
-	"GET /v1/connections/:account":      {scope: "connections:read", ask: at("/v1/connections/%s", ofAccount), own: 200},
+	"GET /livez":                   {},
+	"HEAD /livez":                  {},
+	"GET /readyz":                  {},
+	"HEAD /readyz":                 {},
+	"GET /openapi.yaml":            {},
+	"POST /webhooks/doorflow":      {},
+	"GET /oauth/start/:link":       {},
+	"POST /oauth/start/:link":      {},
+	"GET /oauth/callback":          {},
+	"POST /v1/api-keys":            {scope: "admin", ask: fixed("/v1/api-keys")},
+	"GET /v1/api-keys":             {scope: "admin", ask: fixed("/v1/api-keys")},
+	"DELETE /v1/api-keys/:id":      {scope: "admin", ask: at("/v1/api-keys/%s", ofMessage)},
+	"GET /v1/audit":                {scope: "audit:read", ask: fixed("/v1/audit"), list: true},
+	"GET /v1/connections":          {scope: "connections:read", ask: fixed("/v1/connections"), list: true},
+	"GET /v1/messages":             {scope: "messages:read", ask: fixed("/v1/messages?limit=500"), list: true},
+	"GET /v1/messages/stream":      {scope: "messages:read", ask: fixed("/v1/messages/stream"), live: true},
+	"GET /v1/messages/:id":         {scope: "messages:read", ask: at("/v1/messages/%s", ofMessage), own: 200},
+	"GET /v1/connections/:account": {scope: "connections:read", ask: at("/v1/connections/%s", ofAccount), own: 200},
 	"GET /v1/connect-links/:link": {
 		scope: "connections:read", ask: at("/v1/connect-links/%s", func(tn *tenant) any { return tn.open }), own: 200,
 	},
@@ -156,7 +153,7 @@ func TestEveryRouteWithEveryScopeForTwoTenants(t *testing.T) {
 func everyRouteIsKnown(t *testing.T, g *gateway) {
 	t.Helper()
 	routes, err := program.Routes(t.Context(), map[string]string{
-		"addr": "127.0.0.1:0", "ops-addr": "", "nats-listen": "", "data-dir": t.TempDir(), "admin-token": adminToken, "doorflow-client-id": clientID,
+		"addr": "127.0.0.1:0", "ops-addr": "", "data-dir": t.TempDir(), "admin-token": adminToken, "doorflow-client-id": clientID,
 		"doorflow-client-secret": clientSecret, "doorflow-api-url": g.env["GATEHOUSE_DOORFLOW_API_URL"],
 	})
 	if err != nil {
