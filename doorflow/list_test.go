@@ -51,8 +51,13 @@ func TestEventsReadsEitherHeader(t *testing.T) {
 		name, value string
 		want        int
 	}{
-		{"Total", "17", 17}, {"X-Total-Results", " 17", 17}, {"Total", "0", 0}, {"X-Other", "17", -1}, {"Total", "-1", -1},
-		{"Total", "many", -1}, {"Total", "99999999999999999999", -1},
+		{"Total", "17", 17},
+		{"X-Total-Results", " 17", 17},
+		{"Total", "0", 0},
+		{"X-Other", "17", -1},
+		{"Total", "-1", -1},
+		{"Total", "many", -1},
+		{"Total", "99999999999999999999", -1},
 	} {
 		page, err := list(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set(tt.name, tt.value)
