@@ -356,3 +356,41 @@ func FuzzBookmark(f *testing.F) {
 		}
 	})
 }
+
+// revoking is a client whose request ends with the first message that it is given.
+type revoking struct {
+	*httptest.ResponseRecorder
+	revoke   context.CancelFunc
+	messages int
+}
+
+func (r *revoking) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), "data: ") {
+		r.messages++
+		r.revoke()
+	}
+	return len(p), nil
+}
+
+func (*revoking) SetReadDeadline(time.Time) error  { return nil }
+func (*revoking) SetWriteDeadline(time.Time) error { return nil }
+
+// What was read from the log before the request ended, as it does when its key is revoked, is not sent.
+func TestStreamSendsNothingAfterItsEnd(t *testing.T) {
+	db := sqldbtest.SQLite(t)
+	log := runLog(t, db)
+	handlers := quickHandlers(events.NewHistory(db, log))
+	l := listen(t, serve(t, handlers)+"/stream", "")
+	for range 5 {
+		tell(t, log, "a", 10)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	w := &revoking{ResponseRecorder: httptest.NewRecorder(), revoke: cancel}
+	r := httptest.NewRequest("GET", "/v1/messages/stream?after="+l.last, nil).WithContext(ctx)
+	if err := handlers.Stream(echo.New().NewContext(r, w)); err != nil {
+		t.Fatal(err)
+	}
+	if w.messages != 1 {
+		t.Errorf("%d messages were sent, want the one that ended it", w.messages)
+	}
+}

@@ -59,7 +59,7 @@ func TestScopes(t *testing.T) {
 			if key.Reveal() == "broken" {
 				return web.Caller{}, false, errors.New("no database")
 			}
-			return web.Caller{Name: key.Reveal(), Scopes: []string{key.Reveal()}}, true, nil
+			return web.Caller{ID: "id of " + key.Reveal(), Name: key.Reveal(), Scopes: []string{key.Reveal()}}, true, nil
 		}
 	})
 	for key, want := range map[string]int{"messages:read": 200, "admin": 200, "messages:write": 403, "messages": 403, "connections:read": 403, "broken": 500} {
@@ -70,6 +70,7 @@ func TestScopes(t *testing.T) {
 			t.Errorf("%s: %d as %q, want %d", key, w.Code, seen.Name, want)
 		}
 	}
+	contains(t, f.log.String(), `"caller":"id of messages:read"`)
 }
 
 func TestWhichListenerServesWhat(t *testing.T) {

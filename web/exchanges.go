@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/labstack/echo/v4"
 )
@@ -16,10 +17,14 @@ const (
 
 var errBusy = errors.New("web: too many requests to DoorFlow are under way")
 
-// fewExchanges bounds them.
+// fewExchanges bounds them. Who may not see an account takes none of its places and does not learn whether
+// any are left: the handler answers as if the account did not exist.
 func (s *Server) fewExchanges(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		account := c.Param("account")
+		if allowed := Accounts(c); allowed != nil && !slices.Contains(allowed, account) {
+			return next(c)
+		}
 		if _, ok := s.exchanges.take(account, exchangesPerAccount); !ok {
 			s.metrics.refused.WithLabelValues("exchanges").Inc()
 			return errBusy

@@ -90,10 +90,15 @@ func (s *Server) access(next echo.HandlerFunc) echo.HandlerFunc {
 		if !s.log.Enabled(ctx, level) {
 			return nil
 		}
-		s.log.LogAttrs(ctx, level, "request",
+		attrs := []slog.Attr{
 			slog.String("request_id", RequestID(ctx)), slog.String("method", methodOf(c.Request().Method)),
 			slog.String("route", route), slog.Int("status", c.Response().Status), slog.Int64("bytes", c.Response().Size),
-			slog.Float64("took_ms", float64(time.Since(started).Microseconds())/1000), slog.String("remote", c.RealIP()))
+			slog.Float64("took_ms", float64(time.Since(started).Microseconds())/1000), slog.String("remote", c.RealIP()),
+		}
+		if caller, ok := CallerFrom(ctx); ok {
+			attrs = append(attrs, slog.String("caller", caller.ID)) // the id of the key
+		}
+		s.log.LogAttrs(ctx, level, "request", attrs...)
 		return nil
 	}
 }

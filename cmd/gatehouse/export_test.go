@@ -2,21 +2,28 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
+	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
+	"gatehouse/events"
 	"gatehouse/web"
 )
 
-// Routes opens a gateway with these flags, as serve does, and returns what its router answers to, as
-// method and path.
-func Routes(ctx context.Context, flags map[string]string) ([]string, error) {
+// open opens a gateway with these flags, as serve does.
+func open(ctx context.Context, flags map[string]string) (*App, error) {
 	config, err := newConfig(flags)
 	if err != nil {
 		return nil, err
 	}
-	app, err := Open(ctx, config, slog.New(slog.DiscardHandler))
+	return Open(ctx, config, slog.New(slog.DiscardHandler))
+}
+
+// Routes returns what the router of a gateway with these flags answers to, as method and path.
+func Routes(ctx context.Context, flags map[string]string) ([]string, error) {
+	app, err := open(ctx, flags)
 	if err != nil {
 		return nil, err
 	}
@@ -32,4 +39,21 @@ func Routes(ctx context.Context, flags map[string]string) ([]string, error) {
 		routes = append(routes, r.Method+" "+r.Path)
 	}
 	return routes, nil
+}
+
+// Say puts a message of no account into the log of a gateway with these flags, and returns its id.
+func Say(ctx context.Context, flags map[string]string, subject string) (string, error) {
+	app, err := open(ctx, flags)
+	if err != nil {
+		return "", err
+	}
+	defer app.Close()
+	running, stop := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- app.events.Run(running) }()
+	id := uuid.Must(uuid.NewV7()).String()
+	m := events.Encoded{ID: id, Subject: subject, Body: []byte(`{"specversion":"1.0","id":"` + id + `","data":{}}`)}
+	err = app.events.Do(ctx, func(_ context.Context, tx *events.Tx) error { tx.Append(m); return nil })
+	stop()
+	return id, errors.Join(err, <-ended)
 }

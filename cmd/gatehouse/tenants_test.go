@@ -1,9 +1,7 @@
 package main_test
 
 import (
-	"bufio"
-	"context"
-	"encoding/json"
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -11,16 +9,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"gatehouse/apikeys"
 	program "gatehouse/cmd/gatehouse"
 	"gatehouse/doorflow/doorflowsim"
 )
 
-// tenant is a customer with an account, and what the gateway holds of it.
+// tenant is a customer with an account and an identity, and what the gateway holds of it.
 type tenant struct {
-	account           string
+	account, identity string
+	person, channel   string // at DoorFlow
 	open, pending     string // connect links
 	code              string // of the pending one
 	messages          []string
@@ -30,12 +28,12 @@ type tenant struct {
 
 // marks are what nobody else must see of a tenant.
 func (tn *tenant) marks() []string {
-	return append([]string{tn.account, tn.open, tn.pending}, tn.messages...)
+	return append([]string{tn.account, tn.identity, tn.open, tn.pending}, tn.messages...)
 }
 
 // nobody is a tenant whose things do not exist.
 var nobody = &tenant{
-	account: "zZ9nobody", open: strings.Repeat("o", 43), pending: strings.Repeat("p", 43), code: strings.Repeat("c", 43),
+	account: "zZ9nobody", identity: "nobody", person: "1", channel: "1", open: strings.Repeat("o", 43), pending: strings.Repeat("p", 43), code: strings.Repeat("c", 43),
 	messages: []string{"0193f5a0-7d1c-7000-8000-000000000000"},
 }
 
@@ -47,8 +45,8 @@ type route struct {
 	// own is how a tenant is answered that asks for what is theirs. lists are checked by what is in them.
 	own        int
 	list, live bool
-	// last routes end something and are walked at the end.
-	last bool
+	// round is when it is walked: later what ends something that others need.
+	round int
 }
 
 func at(format string, of func(*tenant) any) func(*tenant) (string, string) {
@@ -62,26 +60,30 @@ func fixed(path string) func(*tenant) (string, string) {
 func ofAccount(tn *tenant) any { return tn.account }
 func ofMessage(tn *tenant) any { return tn.messages[0] }
 
-// access is what every route asks of a key. A route that is missing here fails the test.
+// access is what every route asks of a key, by method and path; what follows tells apart requests of one route
+// that need different scopes. A route that is missing here fails the test.
 var access = map[string]route{
-	"GET /livez":                   {},
-	"HEAD /livez":                  {},
-	"GET /readyz":                  {},
-	"HEAD /readyz":                 {},
-	"GET /openapi.yaml":            {},
-	"POST /webhooks/doorflow":      {},
-	"GET /oauth/start/:link":       {},
-	"POST /oauth/start/:link":      {},
-	"GET /oauth/callback":          {},
-	"POST /v1/api-keys":            {scope: "admin", ask: fixed("/v1/api-keys")},
-	"GET /v1/api-keys":             {scope: "admin", ask: fixed("/v1/api-keys")},
-	"DELETE /v1/api-keys/:id":      {scope: "admin", ask: at("/v1/api-keys/%s", ofMessage)},
-	"GET /v1/audit":                {scope: "audit:read", ask: fixed("/v1/audit"), list: true},
-	"GET /v1/connections":          {scope: "connections:read", ask: fixed("/v1/connections"), list: true},
-	"GET /v1/messages":             {scope: "messages:read", ask: fixed("/v1/messages?limit=500"), list: true},
-	"GET /v1/messages/stream":      {scope: "messages:read", ask: fixed("/v1/messages/stream"), live: true},
-	"GET /v1/messages/:id":         {scope: "messages:read", ask: at("/v1/messages/%s", ofMessage), own: 200},
-	"GET /v1/connections/:account": {scope: "connections:read", ask: at("/v1/connections/%s", ofAccount), own: 200},
+	"GET /livez":                        {},
+	"HEAD /livez":                       {},
+	"GET /readyz":                       {},
+	"HEAD /readyz":                      {},
+	"GET /openapi.yaml":                 {},
+	"POST /webhooks/doorflow":           {},
+	"GET /oauth/start/:link":            {},
+	"POST /oauth/start/:link":           {},
+	"GET /oauth/callback":               {},
+	"POST /v1/api-keys":                 {scope: "admin", ask: fixed("/v1/api-keys")},
+	"GET /v1/api-keys":                  {scope: "admin", ask: fixed("/v1/api-keys")},
+	"DELETE /v1/api-keys/:id":           {scope: "admin", ask: at("/v1/api-keys/%s", ofMessage)},
+	"POST /v1/nats-credentials":         {scope: "admin", ask: fixed("/v1/nats-credentials")},
+	"GET /v1/nats-credentials":          {scope: "admin", ask: fixed("/v1/nats-credentials")},
+	"DELETE /v1/nats-credentials/:name": {scope: "admin", ask: at("/v1/nats-credentials/%s", ofMessage)},
+	"GET /v1/audit":                     {scope: "audit:read", ask: fixed("/v1/audit"), list: true},
+	"GET /v1/connections":               {scope: "connections:read", ask: fixed("/v1/connections"), list: true},
+	"GET /v1/messages":                  {scope: "messages:read", ask: fixed("/v1/messages?limit=500"), list: true},
+	"GET /v1/messages/stream":           {scope: "messages:read", ask: fixed("/v1/messages/stream"), live: true},
+	"GET /v1/messages/:id":              {scope: "messages:read", ask: at("/v1/messages/%s", ofMessage), own: 200},
+	"GET /v1/connections/:account":      {scope: "connections:read", ask: at("/v1/connections/%s", ofAccount), own: 200},
 	"GET /v1/connect-links/:link": {
 		scope: "connections:read", ask: at("/v1/connect-links/%s", func(tn *tenant) any { return tn.open }), own: 200,
 	},
@@ -92,10 +94,25 @@ var access = map[string]route{
 	"POST /v1/connect-links/:link/complete": {scope: "connections:write", own: 200, ask: func(tn *tenant) (string, string) {
 		return "/v1/connect-links/" + tn.pending + "/complete", `{"code":"` + tn.code + `"}`
 	}},
-	"DELETE /v1/connections/:account": {scope: "connections:write", ask: at("/v1/connections/%s", ofAccount), own: 200, last: true},
+	"DELETE /v1/connections/:account": {scope: "connections:write", ask: at("/v1/connections/%s", ofAccount), own: 200, round: 2},
+	"GET /v1/connections/:account/doorflow/api/3/*": {
+		scope: "doorflow:read", ask: at("/v1/connections/%s/doorflow/api/3/account", ofAccount), own: 200,
+	},
+	"POST /v1/connections/:account/doorflow/api/3/*": {scope: "doorflow:write", own: 201, ask: func(tn *tenant) (string, string) {
+		return "/v1/connections/" + tn.account + "/doorflow/api/3/people", `{"first_name":"Lee","last_name":"Ann"}`
+	}},
+	"POST /v1/connections/:account/doorflow/api/3/* to a door": {scope: "doorflow:doors", own: 200, ask: func(tn *tenant) (string, string) {
+		return "/v1/connections/" + tn.account + "/doorflow/api/3/channels/" + tn.channel + "/normal", ""
+	}},
+	"PUT /v1/connections/:account/doorflow/api/3/*": {scope: "doorflow:write", own: 201, ask: func(tn *tenant) (string, string) {
+		return "/v1/connections/" + tn.account + "/doorflow/api/3/people/" + tn.person, `{"first_name":"Lee"}`
+	}},
+	"DELETE /v1/connections/:account/doorflow/api/3/*": {scope: "doorflow:write", own: 200, round: 1, ask: func(tn *tenant) (string, string) {
+		return "/v1/connections/" + tn.account + "/doorflow/api/3/people/" + tn.person, ""
+	}},
 }
 
-// sorted are the routes below /v1, those that end something at the end.
+// sorted are the routes below /v1, in the order in which they are walked.
 func sorted() []string {
 	var names []string
 	for name, r := range access {
@@ -104,13 +121,7 @@ func sorted() []string {
 		}
 	}
 	slices.SortFunc(names, func(a, b string) int {
-		if access[a].last != access[b].last {
-			if access[b].last {
-				return -1
-			}
-			return 1
-		}
-		return strings.Compare(a, b)
+		return cmp.Or(cmp.Compare(access[a].round, access[b].round), strings.Compare(a, b))
 	})
 	return names
 }
@@ -122,12 +133,28 @@ func method(name string) string { m, _, _ := strings.Cut(name, " "); return m }
 func TestEveryRouteWithEveryScopeForTwoTenants(t *testing.T) {
 	returns := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {}))
 	defer returns.Close()
-	g := newGateway(t, map[string]string{"GATEHOUSE_RETURN_URLS": returns.URL})
+	g := newGateway(t, map[string]string{
+		"GATEHOUSE_RETURN_URLS": returns.URL, "GATEHOUSE_DOORFLOW_SCOPES": "account.person account.channel.readonly account.channel.admit account.event.access.readonly",
+	})
 	df := newCloud(t, g)
 	everyRouteIsKnown(t, g)
 	g.start()
 	start := g.bookmark()
-	a, b := newTenant(t, g, doorflowsim.AccountA, returns.URL), newTenant(t, g, doorflowsim.AccountB, returns.URL)
+	a, b := &tenant{account: doorflowsim.AccountA, identity: "harbour"}, &tenant{account: doorflowsim.AccountB, identity: "foundry"}
+	g.stop()
+	for _, tn := range []*tenant{a, b} { // nothing speaks of identities by itself yet
+		for _, subject := range []string{"gatehouse.identity." + tn.identity + ".ready", "gatehouse.operation." + tn.identity + ".applied"} {
+			id, err := program.Say(t.Context(), g.flags(g.data), subject)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tn.messages = append(tn.messages, id)
+		}
+	}
+	g.start()
+	for _, tn := range []*tenant{a, b} {
+		g.settle(tn, returns.URL)
+	}
 	for range 2 { // each has messages before and after the other's
 		for _, tn := range []*tenant{a, b} {
 			before := acknowledged(df)
@@ -141,21 +168,17 @@ func TestEveryRouteWithEveryScopeForTwoTenants(t *testing.T) {
 
 	t.Run("without a key", func(t *testing.T) { walkWithoutKey(t, g) })
 	t.Run("scopes", func(t *testing.T) { walkScopes(t, g) })
-	for _, pair := range [][2]*tenant{{a, b}, {b, a}} {
-		t.Run("tenant "+pair[0].account, func(t *testing.T) { walkTenant(t, g, pair[0], pair[1], start, false) })
-	}
-	for _, pair := range [][2]*tenant{{a, b}, {b, a}} {
-		t.Run("tenant "+pair[0].account+" at the end", func(t *testing.T) { walkTenant(t, g, pair[0], pair[1], start, true) })
+	for round := range 3 {
+		for _, pair := range [][2]*tenant{{a, b}, {b, a}} {
+			t.Run(fmt.Sprintf("tenant %s, round %d", pair[0].account, round), func(t *testing.T) { walkTenant(t, g, pair[0], pair[1], start, round) })
+		}
 	}
 }
 
 // everyRouteIsKnown compares the table with the router of a gateway that is set up like g.
 func everyRouteIsKnown(t *testing.T, g *gateway) {
 	t.Helper()
-	routes, err := program.Routes(t.Context(), map[string]string{
-		"addr": "127.0.0.1:0", "ops-addr": "", "data-dir": t.TempDir(), "admin-token": adminToken, "doorflow-client-id": clientID,
-		"doorflow-client-secret": clientSecret, "doorflow-api-url": g.env["GATEHOUSE_DOORFLOW_API_URL"],
-	})
+	routes, err := program.Routes(t.Context(), g.flags(t.TempDir()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,124 +186,18 @@ func everyRouteIsKnown(t *testing.T, g *gateway) {
 		if _, known := access[name]; !known {
 			t.Errorf("%s: nothing says who may call it; add it to this test", name)
 		}
-		if r := access[name]; (r.scope != "") != strings.Contains(name, " /v1/") || r.scope != "" && !slices.Contains(apikeys.Scopes(), r.scope) {
+	}
+	for name, r := range access {
+		if (r.scope != "") != strings.Contains(name, " /v1/") || r.scope != "" && !slices.Contains(apikeys.Scopes(), r.scope) {
 			t.Errorf("%s with the scope %q", name, r.scope)
 		}
 	}
 	for name := range access {
-		if !slices.Contains(routes, name) {
+		words := strings.Fields(name)
+		if !slices.Contains(routes, words[0]+" "+words[1]) {
 			t.Errorf("%s does not exist", name)
 		}
 	}
-}
-
-// newTenant connects an account, and leaves an open and a pending link behind.
-func newTenant(t *testing.T, g *gateway, account, returnURL string) *tenant {
-	t.Helper()
-	tn := &tenant{account: account}
-	type link struct{ ID, URL string }
-	make := func(body string) (l link) {
-		t.Helper()
-		made := g.call(http.MethodPost, "/v1/connect-links", body)
-		if made.status != http.StatusCreated {
-			t.Fatal(made.status, string(made.body))
-		}
-		made.json(t, &l)
-		return l
-	}
-	answer := url.Values{"decision": {"allow"}, "account": {account}}
-	if p := walkWith(t, make(`{"account":"`+account+`"}`).URL, answer); p.status != http.StatusOK {
-		t.Fatal(p.status)
-	}
-	pending := make(`{"account":"` + account + `","return_url":"` + returnURL + `/back"}`)
-	tn.pending, tn.code = pending.ID, walkWith(t, pending.URL, answer).at.Query().Get("code")
-	tn.open = make(`{"account":"` + account + `"}`).ID
-	return tn
-}
-
-// bookmark is where the stream stands now.
-func (g *gateway) bookmark() string {
-	g.t.Helper()
-	id := ""
-	g.listen(adminToken, "", func(field, value string) bool {
-		id = value
-		return field != "id"
-	})
-	return id
-}
-
-// listen hands each line of the stream to next until that returns false or the stream ends.
-func (g *gateway) listen(key, after string, next func(field, value string) bool) {
-	g.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, g.url+"/v1/messages/stream", nil)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	req.Header.Set("Authorization", "Bearer "+key)
-	if after != "" {
-		req.Header.Set("Last-Event-ID", after)
-	}
-	resp, err := probe.Do(req)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		g.t.Fatalf("the stream was answered %d", resp.StatusCode)
-	}
-	lines := bufio.NewScanner(resp.Body)
-	lines.Buffer(nil, 4<<20)
-	for lines.Scan() {
-		field, value, _ := strings.Cut(lines.Text(), ": ")
-		if !next(field, value) {
-			return
-		}
-	}
-	if err := lines.Err(); err != nil {
-		g.t.Fatal(err)
-	}
-}
-
-// learn reads as an administrator what there is of a tenant.
-func (g *gateway) learn(tn *tenant) {
-	g.t.Helper()
-	var page struct {
-		Items []struct{ ID string }
-		Next  string
-	}
-	g.call(http.MethodGet, "/v1/messages?limit=500&account="+tn.account, "").json(g.t, &page)
-	for _, m := range page.Items {
-		tn.messages = append(tn.messages, m.ID)
-	}
-	if len(tn.messages) < 5 { // the connection, and two notifications with their events
-		g.t.Fatalf("only %d messages of %s", len(tn.messages), tn.account)
-	}
-	g.call(http.MethodGet, "/v1/messages?limit=1&account="+tn.account, "").json(g.t, &page)
-	tn.messagesCursor = page.Next
-	g.call(http.MethodGet, "/v1/connections?limit=1", "").json(g.t, &page)
-	tn.connectionsCursor = page.Next
-	if tn.messagesCursor == "" || tn.connectionsCursor == "" || tn.code == "" {
-		g.t.Fatal("something of a tenant is missing")
-	}
-}
-
-// key makes a key and returns it.
-func (g *gateway) key(request map[string]any) string {
-	g.t.Helper()
-	request["name"] = "of a test"
-	body, err := json.Marshal(request)
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	var made struct{ Key string }
-	if a := g.call(http.MethodPost, "/v1/api-keys", string(body)); a.status != http.StatusCreated {
-		g.t.Fatalf("making a key: %d %s", a.status, a.body)
-	} else {
-		a.json(g.t, &made)
-	}
-	return made.Key
 }
 
 // said is an answer without what differs from request to request.
@@ -323,13 +240,13 @@ func walkScopes(t *testing.T, g *gateway) {
 }
 
 // walkTenant asks as one tenant for their own things and for those of another.
-func walkTenant(t *testing.T, g *gateway, tn, other *tenant, start string, last bool) {
+func walkTenant(t *testing.T, g *gateway, tn, other *tenant, start string, round int) {
 	for _, name := range sorted() {
 		r := access[name]
-		if r.scope == "admin" || r.last != last {
+		if r.scope == "admin" || r.round != round {
 			continue
 		}
-		key := g.key(map[string]any{"scopes": []string{r.scope}, "accounts": []string{tn.account}, "identities": []string{}})
+		key := g.key(map[string]any{"scopes": []string{r.scope}, "accounts": []string{tn.account}, "identities": []string{tn.identity}})
 		switch {
 		case r.live:
 			streamsOwn(t, g, key, tn, other, start)
