@@ -60,7 +60,7 @@ func (c *Client) Verify(ctx context.Context, token Token, key EphemeralKey, meth
 	}{method}
 	err := c.ask(ctx, request{
 		method: http.MethodPost, path: "/auth/certificate/verify", query: query, token: token, accept: version1,
-		contentType: "application/json", body: encode(keyBody{key.PublicKey()}),
+		contentType: "application/json", body: encode(keyBody{key.PublicKey()}), mayBeEmpty: true,
 	}, &answer)
 	if err != nil {
 		return "", err

@@ -76,6 +76,7 @@ func newTransport() *http.Transport {
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second}, // finds dead connections
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxConnsPerHost:        64,
 		MaxIdleConnsPerHost:    16,
@@ -94,11 +95,12 @@ type request struct {
 	body         []byte
 	secrets      []string // what besides the token must appear in no error
 	limit        int64    // of the answer, in bytes; 0 means maxAnswer
+	mayBeEmpty   bool     // the answer's body
 	door         bool     // a door answers, not only the cloud: 503 and 504 speak of it
 }
 
-// header holds what may stand in a header: visible ASCII.
-var header = regexp.MustCompile(`^[!-~]+$`)
+// visible is what a token may be made of in a header.
+var visible = regexp.MustCompile(`^[!-~]+$`)
 
 // send makes the call and returns a success, whose body is the caller's to read and close.
 func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
@@ -116,7 +118,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	}
 	secrets := append(r.secrets, r.token.Reveal())
 	if r.token != (Token{}) {
-		if !header.MatchString(r.token.Reveal()) {
+		if !visible.MatchString(r.token.Reveal()) {
 			return nil, errors.New("doordeck: the auth token holds signs that no token has")
 		}
 		req.Header.Set("Authorization", "Bearer "+r.token.Reveal())
@@ -134,7 +136,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	return nil, newError(resp.StatusCode, resp.Header, body, r.door, secrets)
 }
 
-// ask makes a call and reads the JSON that answers it into a value. An empty answer leaves the value alone.
+// ask makes a call and reads the JSON that answers it into a value.
 func (c *Client) ask(ctx context.Context, r request, into any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, errTimeout)
 	defer cancel()
@@ -152,7 +154,7 @@ func (c *Client) ask(ctx context.Context, r request, into any) error {
 		return e
 	case int64(len(body)) > limit:
 		return misread(resp.StatusCode, "the answer is too large")
-	case len(bytes.TrimSpace(body)) == 0:
+	case r.mayBeEmpty && len(bytes.TrimSpace(body)) == 0:
 		return nil
 	}
 	if err := json.Unmarshal(body, into); err != nil {

@@ -202,6 +202,10 @@ func TestFindAllErrors(t *testing.T) {
 	if found, err := client.FindAll(t.Context(), bearer(), doordeck.ByEmail, []string{"a@x.test"}); err != nil || len(found) != 0 {
 		t.Errorf("nobody known: %v, %v", found, err)
 	}
+	client, _ = answering(t, 200, ``)
+	if _, err := client.FindAll(t.Context(), bearer(), doordeck.ByEmail, []string{"a@x.test"}); !isClass(err, doordeck.Transient) {
+		t.Errorf("no answer is taken for nobody: %v", err)
+	}
 	client, _ = answering(t, 401, ``)
 	if _, err := client.FindAll(t.Context(), bearer(), doordeck.ByEmail, []string{"a@x.test"}); !isClass(err, doordeck.Unauthorized) {
 		t.Error(err)

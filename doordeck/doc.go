@@ -9,13 +9,8 @@
 //     whose id and certificate chain came with registering that key. Its issuer is the Doordeck user id, never
 //     the OpenID subject.
 //
-// A share, from beginning to end, for an identity whose key is registered:
-//
-//	token, err := issuer.Token(admin, time.Hour)
-//	guests, err := client.FindAll(ctx, token, doordeck.ByEmail, []string{"ana@example.test"})
-//	guest, known := guests["ana@example.test"]
-//	signed, err := signer.Sign(lock, doordeck.AddUser{User: guest.ID, PublicKey: guest.PublicKey}, 0)
-//	outcome, err := client.Execute(ctx, token, lock, signed.JWT)
+// A share, for an identity whose key is registered: Issuer.Token, Client.FindAll, Signer.Sign with AddUser,
+// Client.Execute. The package's example does it.
 //
 // Nothing here is stored and nothing is tried twice: a crash loses what was under way, and whether to ask
 // again is for the caller, who must sign afresh (Doordeck refuses an operation's id that it has seen) and must

@@ -148,6 +148,7 @@ func TestListsAreBounded(t *testing.T) {
 		{"one more", "[" + strings.Repeat(entry+",", 20_000) + entry + "]", false},
 		{"too many bytes", `[{"name":"` + strings.Repeat("x", 8<<20) + `"}]`, false},
 		{"null", "null", true},
+		{"nothing", "", false},
 		{"an object", "{}", false},
 		{"cut", "[" + entry, false},
 	} {

@@ -17,6 +17,8 @@ const MaxPeople = 25
 type Operation interface {
 	// wire checks the operation and gives its JSON, whose fields stand in the order of Doordeck's examples.
 	wire(now time.Time) (any, error)
+	// longest is how long it may live.
+	longest() time.Duration
 }
 
 // AddUser shares a lock with a user, or changes role and times of one who has it. The signer must be an
@@ -39,6 +41,11 @@ type RemoveUsers []UserID
 
 // Unlock opens a lock now. The lock shuts by itself.
 type Unlock struct{}
+
+func (AddUser) longest() time.Duration     { return MaxWait }
+func (AddUsers) longest() time.Duration    { return MaxWait }
+func (RemoveUsers) longest() time.Duration { return MaxWait }
+func (Unlock) longest() time.Duration      { return MaxNow }
 
 type grant struct {
 	User      UserID `json:"user"`

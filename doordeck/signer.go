@@ -106,18 +106,13 @@ func (s Signer) check(now time.Time) error {
 }
 
 func lifeOf(op Operation, life time.Duration) (time.Duration, error) {
-	longest := MaxWait
-	switch op.(type) {
-	case nil:
+	switch {
+	case op == nil:
 		return 0, errors.New("there is no operation")
-	case Unlock:
-		longest = MaxNow
-	}
-	if life == 0 {
+	case life == 0:
 		return Now, nil
-	}
-	if life < time.Second || life > longest {
-		return 0, fmt.Errorf("the operation must live between a second and %v", longest)
+	case life < time.Second || life > op.longest():
+		return 0, fmt.Errorf("the operation must live between a second and %v", op.longest())
 	}
 	return life, nil
 }

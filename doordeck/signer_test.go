@@ -41,6 +41,7 @@ func TestSignTimes(t *testing.T) {
 		{"an unlock now", signer(t), doordeck.Unlock{}, 0, 55},
 		{"the longest unlock", signer(t), doordeck.Unlock{}, doordeck.MaxNow, 60},
 		{"an unlock that would wait", signer(t), doordeck.Unlock{}, doordeck.MaxNow + 1, 0},
+		{"a pointer to one", signer(t), &doordeck.Unlock{}, doordeck.MaxNow + 1, 0},
 		{"two weeks", signer(t), doordeck.RemoveUsers{invitee1}, doordeck.MaxWait, 14 * 86400},
 		{"longer", signer(t), doordeck.RemoveUsers{invitee1}, doordeck.MaxWait + 1, 0},
 		{"gone by", signer(t), doordeck.RemoveUsers{invitee1}, -time.Second, 0},
