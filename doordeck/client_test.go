@@ -3,6 +3,7 @@ package doordeck_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -132,11 +133,23 @@ func TestUnsent(t *testing.T) {
 	listener.Close()
 	hangsUp := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 	defer hangsUp.Close()
+	resets := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if err := errors.Join(conn.(*net.TCPConn).SetLinger(0), conn.Close()); err != nil { // a RST, not a FIN
+			t.Error(err)
+		}
+	}))
+	defer resets.Close()
 	signed, err := signer(t).Sign(lock, doordeck.Unlock{}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for url, want := range map[string]bool{nobody: true, "http://doordeck.invalid": true, hangsUp.URL: false} {
+	for url, want := range map[string]bool{nobody: true, "http://doordeck.invalid": true, hangsUp.URL: false, resets.URL: false} {
 		client, err := doordeck.NewClient(doordeck.Config{URL: url})
 		if err != nil {
 			t.Fatal(err)

@@ -32,7 +32,7 @@ func planted(t *testing.T, signed doordeck.Signed) []string {
 	}
 	jwt := signed.JWT.Reveal()
 	return []string{
-		token, plantedCode, "9081-7263", signature, url.QueryEscape(signature), plantedIdentity, jwt, jwt[len(jwt)-40:],
+		token, token[:20], plantedCode, "9081-7263", signature, url.QueryEscape(signature), plantedIdentity, jwt, jwt[len(jwt)-40:],
 		"Bearer", "gIGCg4SF", seedHex,
 	}
 }
@@ -99,9 +99,10 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 			w.Header().Set("Location", "http://%zz"+url.QueryEscape(echo))
 			w.WriteHeader(307)
 		},
-		"a status line": func(w http.ResponseWriter, echo string) { raw(w, "HTTP/1.1 "+oneLine(echo)+"\r\n\r\n") },
-		"no HTTP":       func(w http.ResponseWriter, echo string) { raw(w, oneLine(echo)+"\r\n\r\n") },
-		"an odd header": func(w http.ResponseWriter, echo string) { raw(w, "HTTP/1.1 200 OK\r\n"+oneLine(echo)+"\r\n\r\n") },
+		"a status line":       func(w http.ResponseWriter, echo string) { raw(w, "HTTP/1.1 "+oneLine(echo)+"\r\n\r\n") },
+		"a short status line": func(w http.ResponseWriter, _ string) { raw(w, "HTTP/1.1 "+token[:20]+"\r\n\r\n") },
+		"no HTTP":             func(w http.ResponseWriter, echo string) { raw(w, oneLine(echo)+"\r\n\r\n") },
+		"an odd header":       func(w http.ResponseWriter, echo string) { raw(w, "HTTP/1.1 200 OK\r\n"+oneLine(echo)+"\r\n\r\n") },
 		"an odd length": func(w http.ResponseWriter, echo string) {
 			raw(w, "HTTP/1.1 200 OK\r\nContent-Length: "+oneLine(echo)+"\r\n\r\n")
 		},
@@ -149,6 +150,17 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 	}
 }
 
+// Doordeck knows the code, so its words may hold it.
+func TestCheckErrorsHoldNoCode(t *testing.T) {
+	for _, body := range []string{"code " + plantedCode + " is wrong", `{"code":403,"message":"9081-7263?"}`} {
+		client, _ := answering(t, 403, body)
+		_, err := client.Check(t.Context(), bearer(), ephemeral(t), "9081 7263")
+		if !isClass(err, doordeck.Forbidden) || err.Error() != "Doordeck answered 403" {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
 // shows looks for secrets in everything that could be printed of a value.
 func shows(t *testing.T, name string, v any, signed doordeck.Signed) {
 	t.Helper()
@@ -186,6 +198,9 @@ func TestSecretsPrintAsRedacted(t *testing.T) {
 		}
 		if got := v.(fmt.Stringer).String(); got != "REDACTED" {
 			t.Errorf("%s is the text %q", name, got)
+		}
+		if got := v.(slog.LogValuer).LogValue().String(); got != "REDACTED" {
+			t.Errorf("%s is logged as %q", name, got)
 		}
 		if got, err := json.Marshal(v); err != nil || string(got) != `"REDACTED"` {
 			t.Errorf("%s marshals as %s, %v", name, got, err)

@@ -60,7 +60,7 @@ func (i Issuer) Token(p Person, life time.Duration) (Token, error) {
 	}
 	jwt, err := compact(*i.Key.key, nil, openid{
 		Issuer: i.URL, Subject: p.Subject, Audience: Audience,
-		IssuedAt: now.Unix(), Expires: now.Truncate(time.Second).Add(life).Unix(),
+		IssuedAt: now.Unix(), Expires: now.Add(life).Unix(),
 		Email: p.Email, EmailVerified: p.EmailVerified, Telephone: p.Telephone, TelephoneVerified: p.TelephoneVerified,
 		Name: p.Name,
 	})

@@ -76,7 +76,7 @@ func (s Signer) sign(lock LockID, op Operation, life time.Duration, id string) (
 	if err != nil {
 		return Signed{}, err
 	}
-	expires := now.Truncate(time.Second).Add(life)
+	expires := now.Add(life)
 	jwt, err := compact(
 		jose.SigningKey{Algorithm: jose.EdDSA, Key: *s.Key.private}, map[jose.HeaderKey]any{"x5c": s.Chain.entries},
 		claims{s.UserID, lock, now.Unix(), now.Unix(), expires.Unix(), id, operation},
