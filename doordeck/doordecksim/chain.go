@@ -85,11 +85,3 @@ func trusted(last *x509.Certificate, roots []*x509.Certificate, now time.Time) b
 	}
 	return false
 }
-
-// trustedRoots are those of the options and the simulation's own.
-func (s *Sim) trustedRoots() []*x509.Certificate {
-	if s.ca == nil {
-		return s.roots // nobody has a chain of ours yet
-	}
-	return append([]*x509.Certificate{s.ca.root}, s.roots...)
-}

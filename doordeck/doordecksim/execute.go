@@ -153,7 +153,7 @@ func (x *execution) header() *refusal {
 }
 
 func (x *execution) prove() *refusal {
-	key, err := leafKey(x.chain, x.sim.trustedRoots(), x.now)
+	key, err := leafKey(x.chain, x.sim.roots, x.now)
 	if err != nil {
 		return forbidden(err.Error())
 	}

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	_ "embed"
 	"encoding/asn1"
 	"encoding/base64"
 	"encoding/hex"
@@ -19,18 +20,21 @@ import (
 // The chain is laid out as in Doordeck's own sample: leaf for the ephemeral key, certificate authority of the
 // user, platform authority, root (https://portal.sentryinteractive.com/docs/guide/sharing-doors).
 const (
-	day          = 24 * time.Hour
-	userCALife   = 90 * day
-	platformLife = 3650 * day
-	rootLife     = 4 * platformLife
+	day        = 24 * time.Hour
+	userCALife = 90 * day
 )
 
 var (
 	oidUniqueIdentifier = asn1.ObjectIdentifier{2, 5, 4, 45}
-	oidDNQualifier      = asn1.ObjectIdentifier{2, 5, 4, 46}
 	oidUserID           = asn1.ObjectIdentifier{0, 9, 2342, 19200300, 100, 1, 1}
 	oidAuthorityKey     = asn1.ObjectIdentifier{2, 5, 29, 35}
 )
+
+// The upper two certificates are ready-made, platform first: signing them takes long, and it lets the chains of
+// one simulation end in the root that the next one trusts. Their keys are the authorities' in primes.bin.
+//
+//go:embed authorities.der
+var authorities []byte
 
 // authority is the platform's certificate authority under its root.
 type authority struct {
@@ -38,31 +42,12 @@ type authority struct {
 	key            *rsa.PrivateKey
 }
 
-// authority makes the upper two certificates when they are first needed. They are a year old by then, for a
-// clock that a test turns back.
-func (s *Sim) authority() (*authority, error) {
-	if s.ca != nil {
-		return s.ca, nil
+func newAuthority() *authority {
+	both, err := x509.ParseCertificates(authorities)
+	if err != nil || len(both) != 2 {
+		panic("doordecksim: authorities.der does not hold two certificates")
 	}
-	start := s.now().Add(-365 * day)
-	rootKey, key := newRSA(caPrime(0), caPrime(1)), newRSA(caPrime(2), caPrime(3))
-	root, err := sign(&x509.Certificate{
-		Subject:   pkix.Name{Country: []string{"GB"}, Organization: []string{"Doordeck simulation"}, CommonName: "Simulated Root CA 1"},
-		NotBefore: start, NotAfter: start.Add(rootLife), IsCA: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-	}, nil, &rootKey.PublicKey, rootKey)
-	if err != nil {
-		return nil, err
-	}
-	platform, err := sign(&x509.Certificate{
-		Subject:   named(oidDNQualifier, derivedID("platform")),
-		NotBefore: start, NotAfter: start.Add(platformLife), IsCA: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-	}, root, &key.PublicKey, rootKey)
-	if err != nil {
-		return nil, err
-	}
-	s.ca = &authority{root, platform, key}
-	return s.ca, nil
+	return &authority{root: both[1], platform: both[0], key: newRSA(caPrime(2), caPrime(3))}
 }
 
 // issue answers with a new chain for a key.
@@ -81,10 +66,6 @@ func (c *call) issue(key ed25519.PublicKey) reply {
 
 // chain makes the certificates of a key, leaf first. A life below zero ended that long ago.
 func (s *Sim) chain(u *user, key ed25519.PublicKey, life time.Duration) ([]*x509.Certificate, error) {
-	ca, err := s.authority()
-	if err != nil {
-		return nil, fmt.Errorf("making the authorities: %w", err)
-	}
 	start := s.now()
 	if life < 0 {
 		start = start.Add(life - day)
@@ -95,7 +76,7 @@ func (s *Sim) chain(u *user, key ed25519.PublicKey, life time.Duration) ([]*x509
 		Subject:   named(oidUserID, u.id),
 		NotBefore: start, NotAfter: start.Add(userCALife), IsCA: true,
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}, ca.platform, &userKey.PublicKey, ca.key)
+	}, s.ca.platform, &userKey.PublicKey, s.ca.key)
 	if err != nil {
 		return nil, fmt.Errorf("signing the user's authority: %w", err)
 	}
@@ -106,7 +87,7 @@ func (s *Sim) chain(u *user, key ed25519.PublicKey, life time.Duration) ([]*x509
 	if err != nil {
 		return nil, fmt.Errorf("signing the leaf: %w", err)
 	}
-	return []*x509.Certificate{leaf, userCA, ca.platform, ca.root}, nil
+	return []*x509.Certificate{leaf, userCA, s.ca.platform, s.ca.root}, nil
 }
 
 func named(attribute asn1.ObjectIdentifier, id string) pkix.Name {

@@ -6,13 +6,17 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"flag"
 	"math/big"
 	"os"
 	"testing"
+	"time"
 )
 
-var update = flag.Bool("update", false, "make new primes")
+var update = flag.Bool("update", false, "make new primes and authorities")
 
 // TestPrimes proves what newRSA relies on. With -update it makes the file anew, which takes a minute.
 func TestPrimes(t *testing.T) {
@@ -25,7 +29,7 @@ func TestPrimes(t *testing.T) {
 	seen := map[string]bool{}
 	check := func(p *big.Int, bits int) {
 		t.Helper()
-		if !suits(p, bits) || !p.ProbablyPrime(8) {
+		if !suits(p, bits) || !p.ProbablyPrime(0) {
 			t.Errorf("%x… is not a prime of %d bits that suits", p.Bytes()[:8], bits)
 		}
 		if seen[p.String()] {
@@ -108,5 +112,51 @@ func TestKeysSign(t *testing.T) {
 		if err := rsa.VerifyPKCS1v15(&key.PublicKey, crypto.SHA256, sum[:], signature); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestAuthorities proves the ready-made certificates. With -update it makes them anew. Unlike Doordeck's own,
+// the platform's lives as long as the root, so that the fixture does not stop working one day.
+func TestAuthorities(t *testing.T) {
+	if *update {
+		makeAuthorities(t)
+	}
+	ca := newAuthority()
+	if err := ca.platform.CheckSignatureFrom(ca.root); err != nil {
+		t.Error(err)
+	}
+	if err := ca.root.CheckSignatureFrom(ca.root); err != nil {
+		t.Error(err)
+	}
+	if !ca.key.PublicKey.Equal(ca.platform.PublicKey) {
+		t.Error("the platform's certificate is for another key")
+	}
+	if years := time.Until(ca.root.NotAfter).Hours() / 24 / 365; years < 20 {
+		t.Errorf("they live only %.0f more years", years)
+	}
+}
+
+func makeAuthorities(t *testing.T) {
+	t.Helper()
+	from, until := time.Date(2018, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2058, 1, 1, 0, 0, 0, 0, time.UTC)
+	rootKey, key := newRSA(caPrime(0), caPrime(1)), newRSA(caPrime(2), caPrime(3))
+	root, err := sign(&x509.Certificate{
+		Subject:   pkix.Name{Country: []string{"GB"}, Organization: []string{"Doordeck simulation"}, CommonName: "Simulated Root CA 1"},
+		NotBefore: from, NotAfter: until, IsCA: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}, nil, &rootKey.PublicKey, rootKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	platform, err := sign(&x509.Certificate{
+		Subject:   named(asn1.ObjectIdentifier{2, 5, 4, 46}, derivedID("platform")), // dnQualifier
+		NotBefore: from, NotAfter: until, IsCA: true,
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}, root, &key.PublicKey, rootKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	authorities = append(platform.Raw, root.Raw...)
+	if err := os.WriteFile("authorities.der", authorities, 0o644); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -14,7 +14,9 @@ type Sim struct {
 	handler http.Handler
 	faults  *Faults
 	counts  *counters
-	wake    chan struct{} // one slot: tells Run to look at the clock again
+	ca      *authority
+	roots   []*x509.Certificate // where chains may end
+	wake    chan struct{}       // one slot: tells Run to look at the clock again
 
 	mu       sync.Mutex // guards everything below
 	offset   time.Duration
@@ -22,8 +24,6 @@ type Sim struct {
 	seeded   map[string]SigningKey   // of the application made here, by kid
 	people   people
 	keys     keyPool
-	roots    []*x509.Certificate
-	ca       *authority // made when the first chain is
 	sessions sessions
 	locks    locks
 	once     replays
@@ -40,12 +40,13 @@ func New(o Options) *Sim {
 		wake:     make(chan struct{}, 1),
 		apps:     map[string]*application{},
 		people:   newPeople(),
-		roots:    o.Roots,
+		ca:       newAuthority(),
 		sessions: newSessions(),
 		locks:    locks{byID: map[string]*lock{}},
 		once:     replays{until: map[replayKey]time.Time{}},
 		ledger:   newLedger(),
 	}
+	s.roots = append([]*x509.Certificate{s.ca.root}, o.Roots...)
 	s.faults = &Faults{changed: s.poke}
 	s.seed()
 	s.handler = s.routes()
