@@ -14,9 +14,10 @@ import (
 	"time"
 )
 
-// Tokens of Doordeck's own, for people who log in instead of being vouched for by an application.
+// OwnIssuer is the issuer of the tokens of people who log in instead of being vouched for by an application.
+const OwnIssuer = "https://api.doordeck.com/"
+
 const (
-	ownIssuer    = "https://api.doordeck.com/"
 	authLife     = 7 * day
 	refreshLife  = 60 * day
 	maxSessions  = 10_000
@@ -54,7 +55,7 @@ func (s *sessions) begin() string {
 
 // ownApplication signs the tokens of people who log in.
 func (s *Sim) ownApplication() *application {
-	return &application{issuer: ownIssuer, own: true, keys: map[string]Key{
+	return &application{issuer: OwnIssuer, own: true, keys: map[string]Key{
 		"default": {ID: "default", Algorithm: ownAlgorithm, Public: &s.sessions.key.PublicKey},
 	}}
 }
@@ -74,7 +75,7 @@ func (s *Sim) AddAccount(email, password, name string) (User, error) {
 
 // account finds or makes a user of Doordeck's own.
 func (s *Sim) account(email string) (*user, error) {
-	own := s.apps[ownIssuer]
+	own := s.apps[OwnIssuer]
 	if u := s.people.bySubject[own.issuer+"\x00"+email]; u != nil {
 		return u, nil
 	}
@@ -111,7 +112,7 @@ func login(c *call) reply {
 	if problem != nil {
 		return *problem
 	}
-	u := c.sim.people.bySubject[ownIssuer+"\x00"+email]
+	u := c.sim.people.bySubject[OwnIssuer+"\x00"+email]
 	sum := sha256.Sum256([]byte(password))
 	if u == nil || u.password == nil || subtle.ConstantTimeCompare(sum[:], u.password[:]) != 1 {
 		return unauthorized()
@@ -133,7 +134,7 @@ func register(c *call) reply {
 			return badRequest("ephemeralKey has to be standard base64 of an Ed25519 public key")
 		}
 	}
-	u := c.sim.people.bySubject[ownIssuer+"\x00"+email]
+	u := c.sim.people.bySubject[OwnIssuer+"\x00"+email]
 	if u != nil && (!u.invited || c.query.Get("force") != "true") {
 		return fail(http.StatusConflict, "somebody with this address was invited or is registered")
 	}
@@ -177,7 +178,7 @@ func (c *call) tokens(u *user, sid string) reply {
 func (s *Sim) ownToken(u *user, sid string, refresh bool, life time.Duration) (string, error) {
 	now := s.now()
 	payload, err := json.Marshal(map[string]any{
-		"iss": ownIssuer, "sub": u.id, "iat": now.Unix(), "exp": now.Add(life).Unix(),
+		"iss": OwnIssuer, "sub": u.id, "iat": now.Unix(), "exp": now.Add(life).Unix(),
 		"session": derivedID("session", sid), "sid": sid, "refresh": refresh,
 	})
 	if err != nil {

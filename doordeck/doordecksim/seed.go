@@ -57,7 +57,7 @@ func (s *Sim) seed() {
 			panic("doordecksim: " + err.Error())
 		}
 	}
-	s.apps[ownIssuer] = s.ownApplication()
+	s.apps[OwnIssuer] = s.ownApplication()
 	if len(s.o.Applications) == 0 {
 		must(s.addApplication(s.seedApplication()))
 	}
