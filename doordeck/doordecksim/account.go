@@ -21,7 +21,7 @@ const (
 	authLife     = 7 * day
 	refreshLife  = 60 * day
 	maxSessions  = 10_000
-	maxPassword  = 1024
+	maxText      = 1024 // bytes of an address, a password or a name
 	ownAlgorithm = "ES256"
 )
 
@@ -101,8 +101,8 @@ func (c *call) credentials() (email, password string, body object, problem *repl
 	}
 	email, hasEmail := body.text("email")
 	password, hasPassword := body.text("password")
-	if !hasEmail || !hasPassword || email == "" || password == "" || len(password) > maxPassword {
-		return "", "", nil, new(badRequest("email and password have to be strings"))
+	if !hasEmail || !hasPassword || email == "" || password == "" || len(email) > maxText || len(password) > maxText {
+		return "", "", nil, new(badRequest("email and password have to be strings of at most 1024 bytes"))
 	}
 	return email, password, body, nil
 }
@@ -144,6 +144,7 @@ func register(c *call) reply {
 	}
 	u.setPassword(password)
 	u.profile.Name, _ = body.text("displayName")
+	u.profile.Name = u.profile.Name[:min(len(u.profile.Name), maxText)]
 	if key != nil {
 		c.sim.people.verified(u, key)
 	}

@@ -121,7 +121,7 @@ func invite(c *call) reply {
 		return fail(http.StatusForbidden, "inviting needs a token that Doordeck has issued")
 	}
 	address, err := mail.ParseAddress(c.r.PathValue("email"))
-	if err != nil || address.Name != "" {
+	if err != nil || address.Name != "" || len(address.Address) > maxText {
 		return badRequest("the path has to end in an e-mail address")
 	}
 	u, err := c.sim.account(address.Address)

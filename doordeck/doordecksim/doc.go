@@ -31,10 +31,12 @@
 //   - Redeeming a code ends all other codes of that user. A key of a user without any is verified at once.
 //   - A code goes to a verified address of the token only.
 //   - Removing somebody who does not have the lock succeeds; somebody the directory does not know is a 404.
+//   - An unlock may be good for a minute and the leeway; beyond the minute it is queued like everything else.
 //   - A queued operation is applied in order when the lock is reachable, without looking at the role again.
 //   - E-mail addresses are compared byte for byte, and the v2 directory leaves out whom it does not find.
 //   - An unknown token answers "HTTP 401 Unauthorized"; other messages are our wording and name the reason.
 //   - Answers in a vendor version carry that version's content type.
+//   - The platform's certificate lives as long as the root, so that the fixture does not end one day.
 //
 // # The directory's identity key
 //

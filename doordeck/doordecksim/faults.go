@@ -89,7 +89,7 @@ func (f *Faults) Reset() {
 	})
 }
 
-// Inject sets a fault. It panics for a route that there is not and a status that is none, since a test would
+// Inject sets a fault; those beyond a thousand are ignored. It panics for a route that there is not and a status that is none, since a test would
 // wait for it in vain.
 func (f *Faults) Inject(fault Fault) {
 	if problem := fault.check(); problem != "" {

@@ -2,7 +2,6 @@ package doordecksim
 
 import (
 	"bytes"
-	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -46,8 +45,6 @@ type person struct {
 func (p person) member() Member {
 	return Member{User: p.user, Role: p.role, Start: p.start, End: p.end}
 }
-
-func edwards(key []byte) ed25519.PublicKey { return key }
 
 // sameKey compares what the base64 means, not how it is written.
 func sameKey(a, b string) bool {

@@ -45,7 +45,7 @@ func (x *execution) enqueue() {
 	exp, _ := epoch(x.claims.exp)
 	x.entry.Outcome = Queued
 	x.sim.queue = append(x.sim.queue, &queued{
-		lock: x.lock, issuer: x.issuer, op: x.members, entry: x.entry, due: x.now.Add(x.sim.o.QueueDelay), exp: exp,
+		lock: x.lock, issuer: x.issuer, op: x.op, entry: x.entry, due: x.now.Add(x.sim.o.QueueDelay), exp: exp,
 	})
 	x.sim.poke()
 }

@@ -86,7 +86,7 @@ func (s *Sim) routes() http.Handler {
 		byPath[route.Pattern][route.Method] = s.operation(route)
 	}
 	for pattern, methods := range byPath {
-		mux.Handle(pattern, oneOf(methods))
+		mux.Handle(pattern, s.oneOf(methods))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { s.refuse(w, http.StatusNotFound, "no such path") })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -111,13 +111,13 @@ func withoutSlash(r *http.Request) *http.Request {
 	return r2
 }
 
-func oneOf(methods map[string]http.Handler) http.Handler {
+func (s *Sim) oneOf(methods map[string]http.Handler) http.Handler {
 	allow := strings.Join(slices.Sorted(maps.Keys(methods)), ", ")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler := methods[r.Method]
 		if handler == nil {
 			w.Header().Set("Allow", allow)
-			fail(http.StatusMethodNotAllowed, "this path serves "+allow).write(w, plainJSON)
+			s.refuse(w, http.StatusMethodNotAllowed, "this path serves "+allow)
 			return
 		}
 		handler.ServeHTTP(w, r)
