@@ -18,6 +18,7 @@ import (
 
 type simulateCommands struct {
 	Doorflow simulateDoorflow `cmd:"" help:"A stand-in for DoorFlow: OAuth, API, signed webhooks. All its data is invented."`
+	Doordeck simulateDoordeck `cmd:"" help:"A stand-in for Doordeck: keys and certificates, directory, locks, signed operations. All its data is invented."`
 }
 
 type simulateDoorflow struct {
@@ -56,7 +57,7 @@ func (c *simulateDoorflow) Run(ctx context.Context, t *terminal) error {
 }
 
 // serveSimulator serves until ctx ends.
-func serveSimulator(ctx context.Context, listener net.Listener, sim *doorflowsim.Sim) error {
+func serveSimulator(ctx context.Context, listener net.Listener, sim http.Handler) error {
 	server := &http.Server{Handler: sim, ReadHeaderTimeout: 5 * time.Second}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
