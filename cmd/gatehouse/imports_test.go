@@ -28,6 +28,7 @@ var mayImport = map[string][]string{
 	"tokens":                   {"events", "internal/"},
 	"webhooks":                 {"doorflow", "events", "internal/"},
 	"migrations":               {},
+	"examples/":                {}, // they are what anybody could write
 	"internal/audit":           {"internal/invalid", "internal/sqldb"},
 	"internal/sqldb/sqldbtest": {"internal/sqldb", "migrations"},
 	"internal/":                {},
