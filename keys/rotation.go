@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"gatehouse/internal/audit"
 )
 
 // The states of a rotation.
@@ -70,18 +71,12 @@ func (r *Ring) Drop(ctx context.Context) (Status, error) {
 }
 
 func (r *Ring) begin(ctx context.Context, state string, newKey uint32, dropOld bool) (Status, error) {
-	now := r.DB.Millis()
 	// The unique index lets one be open. One that ends at this very moment leaves neither row, so it is tried
 	// again.
-	for begun := int64(0); begun == 0; {
+	for begun := false; !begun; {
 		var err error
-		begun, err = r.change(ctx, `INSERT INTO key_rotations (id, open, state, new_key, drop_old, started_at, updated_at)
-			VALUES (`+now+`, 1, ?, ?, ?, `+now+`, `+now+`) ON CONFLICT DO NOTHING`, state, newKey, number(dropOld))
-		if err == nil && begun == 0 {
-			begun, err = r.change(ctx, `UPDATE key_rotations SET drop_old = CASE WHEN ? = 1 THEN 1 ELSE drop_old END WHERE open = 1`, number(dropOld))
-		}
-		if err != nil {
-			return Status{}, err
+		if begun, err = r.tryBegin(ctx, state, newKey, dropOld); err != nil {
+			return Status{}, fmt.Errorf("beginning a rotation: %w", err)
 		}
 	}
 	select {
@@ -89,6 +84,35 @@ func (r *Ring) begin(ctx context.Context, state string, newKey uint32, dropOld b
 	default:
 	}
 	return r.Status(ctx)
+}
+
+// tryBegin stores a rotation, or asks more of the one that is open, together with who wanted it.
+func (r *Ring) tryBegin(ctx context.Context, state string, newKey uint32, dropOld bool) (begun bool, err error) {
+	tx, err := r.DB.Begin(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer tx.Rollback()
+	now := r.DB.Millis()
+	n, err := tx.Exec(ctx, `INSERT INTO key_rotations (id, open, state, new_key, drop_old, started_at, updated_at)
+		VALUES (`+now+`, 1, ?, ?, ?, `+now+`, `+now+`) ON CONFLICT DO NOTHING`, state, newKey, number(dropOld))
+	if err == nil && n == 0 {
+		n, err = tx.Exec(ctx, `UPDATE key_rotations SET drop_old = CASE WHEN ? = 1 THEN 1 ELSE drop_old END WHERE open = 1`, number(dropOld))
+	}
+	if err != nil || n == 0 {
+		return false, err
+	}
+	e := audit.Entry{Actor: audit.ActorFrom(ctx), Action: "keys.rotate", Outcome: audit.Done}
+	switch {
+	case state != StateAdding:
+		e.Action = "keys.drop"
+	case dropOld:
+		e.Target = "and drop the old keys"
+	}
+	if _, err := audit.Record(ctx, tx, e); err != nil {
+		return false, err
+	}
+	return true, tx.Commit()
 }
 
 // lead takes the lease of who carries the rotation on.
@@ -173,7 +197,7 @@ func (r *Ring) change(ctx context.Context, query string, args ...any) (n int64, 
 
 // enter moves the rotation from the state it was read in to another.
 func (r *Ring) enter(ctx context.Context, rot rotation, state string) error {
-	r.Log.Info("rotation of the keys", "state", state, "new_key", rot.NewKey)
+	r.Log.Info("rotation of the keys", "step", state, "new_key", rot.NewKey)
 	_, err := r.change(ctx, `UPDATE key_rotations SET state = ?, updated_at = `+r.DB.Millis()+` WHERE id = ? AND state = ?`, state, rot.ID, rot.State)
 	return err
 }

@@ -54,6 +54,13 @@ type KeyHandlers interface {
 	Delete(echo.Context) error
 }
 
+// RingHandlers show how the keys of the key set stand, and exchange them.
+type RingHandlers interface {
+	Status(echo.Context) error
+	Rotate(echo.Context) error
+	Drop(echo.Context) error
+}
+
 // WebhookPath is where DoorFlow sends webhooks.
 const WebhookPath = "/webhooks/doorflow"
 
@@ -111,5 +118,10 @@ func (s *Server) apiRoutes(e *echo.Echo) {
 		e.POST("/v1/api-keys", h.Create, s.requires(scopeAdmin))
 		e.GET("/v1/api-keys", h.List, s.requires(scopeAdmin))
 		e.DELETE("/v1/api-keys/:id", h.Delete, s.requires(scopeAdmin))
+	}
+	if h := s.config.Ring; h != nil {
+		e.GET("/v1/keys", h.Status, s.requires(scopeAdmin))
+		e.POST("/v1/keys/rotate", h.Rotate, s.requires(scopeAdmin))
+		e.POST("/v1/keys/drop", h.Drop, s.requires(scopeAdmin))
 	}
 }

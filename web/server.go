@@ -37,6 +37,7 @@ type Config struct {
 	Messages    MessageHandlers
 	Audit       AuditHandlers
 	Keys        KeyHandlers
+	Ring        RingHandlers
 }
 
 // Server holds the handlers of the gateway's listeners.

@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +23,7 @@ import (
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/telemetry"
 	"gatehouse/internal/vault"
+	"gatehouse/keys"
 	"gatehouse/migrations"
 	"gatehouse/oauth"
 	"gatehouse/tokens"
@@ -37,6 +40,7 @@ type App struct {
 
 	db       *sqldb.DB
 	vault    *vault.Vault
+	ring     *keys.Ring
 	embedded *events.Embedded
 	bus      *events.Bus
 	events   *events.Log
@@ -131,8 +135,28 @@ func (a *App) openData(ctx context.Context) error {
 }
 
 func (a *App) openVault(ctx context.Context) (err error) {
-	a.vault, err = vault.Load(ctx, a.config.keysetPath(), a.db.Writer(), !a.db.Postgres())
-	return err
+	if a.vault, err = vault.Load(ctx, a.config.keysetPath(), a.db.Writer(), !a.db.Postgres()); err != nil {
+		return err
+	}
+	a.ring = keys.New(keys.Config{
+		DB: a.db, Vault: a.vault, Path: a.config.keysetPath(), Columns: sealedColumns(), Name: replicaName(a.public.Addr().String()),
+		Registerer: a.registry, Log: a.log,
+	})
+	return a.ring.Join(ctx)
+}
+
+// sealedColumns are all places of sealed values. A rotation of the keys leaves behind what is not here.
+func sealedColumns() []vault.Column {
+	return slices.Concat(vault.SealedColumns(), tokens.SealedColumns(), oauth.SealedColumns())
+}
+
+// replicaName is what operators know a process by.
+func replicaName(where string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	return host + " " + where
 }
 
 func (a *App) openNATS(ctx context.Context) error {
@@ -275,7 +299,7 @@ func (a *App) stages() []stage {
 	var front, work, back stage
 	front.name, work.name, back.name = "listeners", "workers", "relay"
 	front.parts = a.servers
-	work.parts = append(work.parts, a.keep.Run)
+	work.parts = append(work.parts, a.keep.Run, a.ring.Run)
 	if a.keeper != nil {
 		work.parts = append(work.parts, a.fetcher.Run, a.catchup.Run, a.keeper.Run, a.connect.Run)
 	}

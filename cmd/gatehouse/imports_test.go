@@ -27,13 +27,14 @@ var mayImport = map[string][]string{
 	"passthrough":              {"doorflow", "tokens", "internal/"},
 	"tokens":                   {"events", "internal/"},
 	"webhooks":                 {"doorflow", "events", "internal/"},
+	"keys":                     {"internal/"},
 	"migrations":               {},
 	"examples/":                {}, // they are what anybody could write
 	"internal/audit":           {"internal/invalid", "internal/sqldb"},
 	"internal/sqldb/sqldbtest": {"internal/sqldb", "migrations"},
 	"internal/":                {},
 	"web":                      {"apikeys", "doorflow", "events", "oauth", "passthrough", "tokens", "webhooks", "internal/"},
-	"cmd/gatehouse":            {"apikeys", "doorflow", "doorflow/doorflowsim", "events", "oauth", "passthrough", "tokens", "webhooks", "web", "migrations", "internal/"},
+	"cmd/gatehouse":            {"apikeys", "doorflow", "doorflow/doorflowsim", "events", "keys", "oauth", "passthrough", "tokens", "webhooks", "web", "migrations", "internal/"},
 }
 
 // onlyIn says which files may know a library that must stay replaceable.

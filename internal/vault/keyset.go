@@ -112,9 +112,26 @@ func (k *Keyset) Promote(id uint32) (*Keyset, error) {
 	return k.changed(func(m *keyset.Manager) error { return m.SetPrimary(id) })
 }
 
-// Drop returns the set without a key. The primary one cannot be dropped.
+// Drop returns the set without a key. In the place of the primary one comes the last of the others that can
+// be used.
 func (k *Keyset) Drop(id uint32) (*Keyset, error) {
-	return k.changed(func(m *keyset.Manager) error { return m.Delete(id) })
+	return k.changed(func(m *keyset.Manager) error {
+		if id == k.Primary() {
+			var next uint32
+			for _, key := range k.handle.KeysetInfo().GetKeyInfo() {
+				if key.GetKeyId() != id && key.GetStatus() == tink_go_proto.KeyStatusType_ENABLED {
+					next = key.GetKeyId()
+				}
+			}
+			if next == 0 {
+				return errors.New("it is the only key")
+			}
+			if err := m.SetPrimary(next); err != nil {
+				return err
+			}
+		}
+		return m.Delete(id)
+	})
 }
 
 func (k *Keyset) changed(change func(*keyset.Manager) error) (*Keyset, error) {
@@ -165,7 +182,8 @@ func (k *Keyset) Replace(path string) error {
 	if err != nil {
 		return err
 	}
-	if err = errors.Join(k.Write(file), file.Sync(), file.Close()); err == nil {
+	err = errors.Join(k.Write(file), file.Sync(), file.Close())
+	if err == nil {
 		err = os.Rename(tmp, path)
 	}
 	if err != nil {

@@ -61,8 +61,10 @@ func (c Column) Place(key []byte) Place {
 	return Place{Table: c.Table, Row: row, Field: c.Field}
 }
 
-// Columns are this package's own.
-func Columns() []Column { return []Column{{Table: secretsTable, Key: "name", Field: secretsField}} }
+// SealedColumns are this package's own.
+func SealedColumns() []Column {
+	return []Column{{Table: secretsTable, Key: "name", Field: secretsField}}
+}
 
 // Vault seals and opens. It is safe for concurrent use.
 type Vault struct {
