@@ -37,7 +37,7 @@ func Load(ctx context.Context, path string, db *sqlx.DB, create bool) (*Vault, e
 			return nil, err
 		}
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("key set %s does not exist: a shared database needs an explicit key set, the same file on every replica", path)
+		return nil, fmt.Errorf("key set %s does not exist: on SQLite the first start of the gateway makes it; for a shared database make it with `gatehouse keys file new`, the same file on every replica", path)
 	case err != nil:
 		return nil, err
 	}
