@@ -124,7 +124,7 @@ func (r *Ring) lead(ctx context.Context) (bool, error) {
 func (r *Ring) advance(ctx context.Context) error {
 	defer r.metrics.refresh(ctx, r)
 	for {
-		rot, open, err := r.open(ctx)
+		_, open, err := r.open(ctx)
 		if err != nil || !open {
 			return err
 		}
@@ -132,7 +132,8 @@ func (r *Ring) advance(ctx context.Context) error {
 			return err
 		}
 		// Whoever led before may have come further since it was read.
-		if rot, open, err = r.open(ctx); err != nil || !open {
+		rot, open, err := r.open(ctx)
+		if err != nil || !open {
 			return err
 		}
 		waits, err := r.do(ctx, rot)

@@ -205,7 +205,9 @@ func leaksKeys(t *testing.T, g *gateway) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var file struct{ Key []struct{ KeyData struct{ Value string } } }
+	var file struct {
+		Key []struct{ KeyData struct{ Value string } }
+	}
 	if err := json.Unmarshal(data, &file); err != nil || len(file.Key) < 2 || len(file.Key[0].KeyData.Value) < 40 {
 		t.Fatalf("%d keys, %v", len(file.Key), err)
 	}
