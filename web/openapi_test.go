@@ -32,7 +32,7 @@ func (everything) Handle(echo.Context) error       { return nil }
 // everyRoute gives a server all routes there are.
 func everyRoute(c *web.Config) {
 	c.Connect, c.Connections, c.DoorFlow, c.Audit, c.Keys = everything{}, everything{}, everything{}, everything{}, everything{}
-	c.Ring = everything{}
+	c.Ring, c.NATSCredentials = everything{}, everything{}
 }
 
 // described reads the paths and methods of the description by their indentation.

@@ -61,6 +61,13 @@ type RingHandlers interface {
 	Drop(echo.Context) error
 }
 
+// NATSCredentialHandlers mint, list and revoke credentials of the embedded NATS server.
+type NATSCredentialHandlers interface {
+	Create(echo.Context) error
+	List(echo.Context) error
+	Delete(echo.Context) error
+}
+
 // WebhookPath is where DoorFlow sends webhooks.
 const WebhookPath = "/webhooks/doorflow"
 
@@ -110,6 +117,11 @@ func (s *Server) apiRoutes(e *echo.Echo) {
 		e.GET("/v1/messages/stream", h.Stream, s.requires("messages:read"), s.fewStreams, s.endsWithKey, endsWithServer)
 		e.GET("/v1/messages/:id", h.Get, s.requires("messages:read"))
 		e.POST("/v1/messages/:id/replay", h.Replay, s.requires("messages:write"))
+	}
+	if h := s.config.NATSCredentials; h != nil {
+		e.POST("/v1/nats-credentials", h.Create, s.requires("admin"))
+		e.GET("/v1/nats-credentials", h.List, s.requires("admin"))
+		e.DELETE("/v1/nats-credentials/:name", h.Delete, s.requires("admin"))
 	}
 	if h := s.config.Audit; h != nil {
 		e.GET("/v1/audit", h.List, s.requires("audit:read"))

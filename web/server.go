@@ -38,6 +38,8 @@ type Config struct {
 	Audit       AuditHandlers
 	Keys        KeyHandlers
 	Ring        RingHandlers
+
+	NATSCredentials NATSCredentialHandlers
 }
 
 // Server holds the handlers of the gateway's listeners.

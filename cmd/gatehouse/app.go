@@ -20,6 +20,7 @@ import (
 	"gatehouse/doorflow"
 	"gatehouse/events"
 	"gatehouse/internal/audit"
+	"gatehouse/internal/natsauth"
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/telemetry"
 	"gatehouse/internal/vault"
@@ -42,6 +43,7 @@ type App struct {
 	vault    *vault.Vault
 	ring     *keys.Ring
 	embedded *events.Embedded
+	nats     *natsauth.Credentials // with the embedded server only
 	bus      *events.Bus
 	events   *events.Log
 	keys     *apikeys.Keys
@@ -157,28 +159,6 @@ func replicaName(where string) string {
 		host = "unknown host"
 	}
 	return host + " " + where
-}
-
-func (a *App) openNATS(ctx context.Context) error {
-	c := events.BusConfig{
-		URL: a.config.NATSURL, CredsFile: a.config.NATSCredsFile, CAFile: a.config.NATSCAFile,
-		Replicas: a.config.NATSReplicas, Retention: a.config.Retention, Log: a.log,
-	}
-	if c.URL == "" {
-		server, err := events.StartEmbedded(filepath.Join(a.config.DataDir, "jetstream"), a.log)
-		if err != nil {
-			return err
-		}
-		a.embedded, c.Embedded = server, server
-		a.closeLater(func() error { server.Stop(); return nil })
-	}
-	bus, err := events.Connect(ctx, c)
-	if err != nil {
-		return err
-	}
-	a.bus = bus
-	a.closeLater(func() error { bus.Close(); return nil })
-	return nil
 }
 
 func (a *App) openLog(ctx context.Context) error {
@@ -300,6 +280,9 @@ func (a *App) stages() []stage {
 	front.name, work.name, back.name = "listeners", "workers", "relay"
 	front.parts = a.servers
 	work.parts = append(work.parts, a.keep.Run, a.ring.Run)
+	if a.nats != nil {
+		work.parts = append(work.parts, a.nats.Run)
+	}
 	if a.keeper != nil {
 		work.parts = append(work.parts, a.fetcher.Run, a.catchup.Run, a.keeper.Run, a.connect.Run)
 	}

@@ -37,6 +37,7 @@ type commands struct {
 	Messages    messageCommands    `cmd:"" help:"Follow, list or replay what the gateway says."`
 	Audit       auditCommand       `cmd:"" help:"Show who did what, newest first."`
 	APIKeys     apiKeyCommands     `cmd:"" name:"api-keys" help:"Make, list or revoke the keys that programs call with."`
+	NATS        natsCommands       `cmd:"" name:"nats" help:"Credentials for programs that use the embedded NATS server."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Exit 0 when the gateway on this machine is ready. For containers."`
 	Version     versionCommand     `cmd:"" help:"Show which program this is."`
 }

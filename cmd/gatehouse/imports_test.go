@@ -31,6 +31,7 @@ var mayImport = map[string][]string{
 	"migrations":               {},
 	"examples/":                {}, // they are what anybody could write
 	"internal/audit":           {"internal/invalid", "internal/sqldb"},
+	"internal/natsauth":        {"events", "internal/"},
 	"internal/sqldb/sqldbtest": {"internal/sqldb", "migrations"},
 	"internal/":                {},
 	"web":                      {"apikeys", "doorflow", "events", "oauth", "passthrough", "tokens", "webhooks", "internal/"},
@@ -42,7 +43,7 @@ var onlyIn = map[string][]string{
 	"github.com/nats-io/nats-server/v2": {"events/embedded.go"},
 	"github.com/labstack/echo/v4": {
 		"web/*.go", "*/handlers.go", "events/sse.go", "webhooks/receive.go", "oauth/connect.go", "oauth/callback.go", "oauth/pages.go",
-		"oauth/complete.go", "internal/audit/handlers.go", "cmd/gatehouse/bench.go",
+		"oauth/complete.go", "internal/audit/handlers.go", "internal/natsauth/handlers.go", "cmd/gatehouse/bench.go",
 	},
 }
 
