@@ -27,7 +27,8 @@ const duplicateWindow = 2 * time.Minute
 // BusConfig says how NATS is reached. Either Embedded or URL is set.
 type BusConfig struct {
 	Embedded  *Embedded
-	URL       string // one server, or several with commas
+	User      nats.Option // who the gateway is to the embedded server, where that asks
+	URL       string      // one server, or several with commas
 	CredsFile string
 	CAFile    string
 	Replicas  int           // of the streams; 0: 1 when embedded, else 3 where the cluster has as many
@@ -95,6 +96,9 @@ func (b *Bus) options() []nats.Option {
 	if b.config.Embedded != nil {
 		options = append(options, nats.InProcessServer(b.config.Embedded))
 	}
+	if b.config.User != nil {
+		options = append(options, b.config.User)
+	}
 	if b.config.CredsFile != "" {
 		options = append(options, nats.UserCredentials(b.config.CredsFile))
 	}
@@ -128,7 +132,7 @@ func (b *Bus) Healthy(ctx context.Context) error {
 
 // spoken are the subjects of the stream: everything the gateway says but the audit head.
 func spoken() []string {
-	kinds := []string{kindNotification, kindEvent, kindConnection, "operation", "identity", "endpoint"}
+	kinds := spokenKinds()
 	for i, k := range kinds {
 		kinds[i] = prefix + "." + k + ".>"
 	}

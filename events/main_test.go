@@ -83,7 +83,7 @@ func start(t *testing.T, db *sqldb.DB, bus *events.Bus) gateway {
 
 func embedded(t *testing.T, dir string) *events.Embedded {
 	t.Helper()
-	e, err := events.StartEmbedded(dir, quiet)
+	e, err := events.StartEmbedded(events.EmbeddedConfig{Dir: dir, Log: quiet})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,14 +7,36 @@ import (
 	"strings"
 )
 
-// The first tokens of what the gateway says. The stream GATEHOUSE holds all of them.
+// The kinds of subjects: the first token after the prefix. The stream GATEHOUSE holds what the gateway
+// says, but for the audit head; commands have a stream of their own, and asks none.
 const (
 	kindNotification = "notification"
 	kindEvent        = "event"
 	kindConnection   = "connection"
 	kindOperation    = "operation"
 	kindIdentity     = "identity"
+	kindEndpoint     = "endpoint"
+	kindAudit        = "audit"
+	kindCommand      = "command"
+	kindAsk          = "ask"
 )
+
+// Kinds lists all kinds of subjects.
+func Kinds() []string { return append(spokenKinds(), kindAudit, kindCommand, kindAsk) }
+
+// spokenKinds are those that the stream GATEHOUSE holds.
+func spokenKinds() []string {
+	return []string{kindNotification, kindEvent, kindConnection, kindOperation, kindIdentity, kindEndpoint}
+}
+
+// Subject is a subject of a kind whose further tokens are escaped: gatehouse.{kind}.{token}….
+func Subject(kind string, tokens ...string) string {
+	subject := prefix + "." + kind
+	for _, t := range tokens {
+		subject += "." + Token(t)
+	}
+	return subject
+}
 
 const (
 	prefix       = "gatehouse"

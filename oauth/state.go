@@ -38,6 +38,15 @@ func verifierPlace(hash []byte) vault.Place {
 	return vault.Place{Table: "oauth_states", Row: hex.EncodeToString(hash), Field: "verifier"}
 }
 
+// SealedColumns are where this package keeps tokens and PKCE verifiers.
+func SealedColumns() []vault.Column {
+	return []vault.Column{
+		{Table: "connect_links", Key: "id", Field: "access_token"},
+		{Table: "connect_links", Key: "id", Field: "refresh_token"},
+		{Table: "oauth_states", Key: "state_hash", Field: "verifier", Row: hex.EncodeToString},
+	}
+}
+
 // newState stores a state for a browser and returns it with the PKCE verifier.
 func (c *Connect) newState(ctx context.Context, link string, browser vault.Secret) (state, verifier vault.Secret, err error) {
 	state, verifier = random(), random()

@@ -67,11 +67,19 @@ func (h *Handlers) Handle(c echo.Context) error {
 	// The body may have come slowly, and there must be time left to say how it ended.
 	_ = http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(within + noteFor))
 	resp, err := h.audited(ctx, e)
-	if err != nil {
-		return err
+	if err == nil {
+		defer resp.Body.Close()
+		err = h.answer(c, e, resp)
 	}
-	defer resp.Body.Close()
-	return h.answer(c, e, resp)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		h.warn(ctx, "a request was not passed through", e, err.Error())
+	}
+	return err
+}
+
+// warn logs what went wrong on the way, in words of our own.
+func (h *Handlers) warn(ctx context.Context, what string, e *exchange, reason string, args ...any) {
+	h.Log.Warn(what, append([]any{"account", e.target.Account, "request_id", audit.ActorFrom(ctx).RequestID, "method", e.method, "reason", reason}, args...)...)
 }
 
 // target judges the path, and whether the caller may use the connection. An account that the caller is not
@@ -96,8 +104,10 @@ func (h *Handlers) target(c echo.Context) (Target, error) {
 // audited sends the request. A write is recorded before it leaves, or it does not leave; and how it ended
 // before anybody is told.
 func (h *Handlers) audited(ctx context.Context, e *exchange) (*http.Response, error) {
+	client := h.Client(e.target.Account)
 	if e.reads() {
-		return h.send(ctx, e, nil)
+		resp, _, _, err := e.send(ctx, client, h.Base)
+		return resp, err
 	}
 	entry := audit.Entry{
 		Actor: audit.ActorFrom(ctx), Action: "doorflow.write", Account: e.target.Account, Target: e.method + " " + e.target.Sent, Outcome: audit.Started,
@@ -105,31 +115,18 @@ func (h *Handlers) audited(ctx context.Context, e *exchange) (*http.Response, er
 	if e.target.Scope(e.method) == ScopeDoors {
 		entry.Action = "doorflow.door"
 	}
-	var err error
-	if entry.Started, err = h.Audit.Write(ctx, entry); err != nil {
+	started, err := h.Audit.Write(ctx, entry)
+	if err != nil {
 		return nil, err
 	}
-	return h.send(ctx, e, func(status int, outcome audit.Outcome) {
-		entry.Status, entry.Outcome = status, outcome
-		// It happened, whether or not there is time left.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteFor)
-		defer cancel()
-		if _, err := h.Audit.Write(ctx, entry); err != nil {
-			h.Log.Error("the outcome of a write to DoorFlow could not be recorded",
-				"account", entry.Account, "request_id", entry.Actor.RequestID, "started", entry.Started, "outcome", outcome, "status", status, "error", err)
-		}
-	})
-}
-
-// send notes the outcome, where there is somebody to note it, and logs what went wrong on the way.
-func (h *Handlers) send(ctx context.Context, e *exchange, note func(status int, outcome audit.Outcome)) (*http.Response, error) {
-	resp, status, outcome, err := e.send(ctx, h.Client(e.target.Account), h.Base)
-	if note != nil {
-		note(status, outcome)
-	}
-	if err != nil && !errors.Is(err, context.Canceled) {
-		h.Log.Warn("a request was not passed through", "account", e.target.Account, "request_id", audit.ActorFrom(ctx).RequestID,
-			"method", e.method, "status", status, "reason", err)
+	resp, status, outcome, err := e.send(ctx, client, h.Base)
+	entry.Started, entry.Status, entry.Outcome = started, status, outcome
+	// It happened, whether or not there is time left.
+	noting, cancel := context.WithTimeout(context.WithoutCancel(ctx), noteFor)
+	defer cancel()
+	if _, failed := h.Audit.Write(noting, entry); failed != nil {
+		h.Log.Error("the outcome of a write to DoorFlow could not be recorded",
+			"account", entry.Account, "request_id", entry.Actor.RequestID, "started", started, "outcome", outcome, "status", status, "error", failed)
 	}
 	return resp, err
 }
@@ -169,7 +166,6 @@ func (h *Handlers) answer(c echo.Context, e *exchange, resp *http.Response) erro
 	} else if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "write" {
 		reason = "the client has gone"
 	}
-	h.Log.Warn("an answer of DoorFlow's was broken off", "account", e.target.Account,
-		"request_id", audit.ActorFrom(c.Request().Context()).RequestID, "method", e.method, "status", resp.StatusCode, "bytes", n, "reason", reason)
+	h.warn(c.Request().Context(), "an answer of DoorFlow's was broken off", e, reason, "status", resp.StatusCode, "bytes", n)
 	panic(http.ErrAbortHandler)
 }

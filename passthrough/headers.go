@@ -48,6 +48,9 @@ func checkContentType(h http.Header) (string, error) {
 // answerHeader puts what may come back of DoorFlow's headers into the gateway's answer.
 func answerHeader(out, in http.Header, base *url.URL, account string) {
 	copyHeaders(out, in, returned)
+	if in.Get("Content-Type") == "" {
+		out["Content-Type"] = nil // or net/http would guess
+	}
 	if link := ownLinks(strings.Join(in.Values("Link"), ", "), base, account); link != "" {
 		out.Set("Link", link)
 	}

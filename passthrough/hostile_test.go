@@ -200,6 +200,39 @@ func TestAWriteOnAConnectionThatDiesIsNotSentTwice(t *testing.T) {
 	}
 }
 
+// DoorFlow's own servers most likely speak HTTP/2, which has ways of its own to break off.
+func TestADoorFlowThatSpeaksHTTP2(t *testing.T) {
+	var performed atomic.Int64
+	df := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 2 {
+			t.Errorf("asked over %s", r.Proto)
+		}
+		switch r.URL.Path {
+		case "/api/3/before":
+			performed.Add(1)
+			panic(http.ErrAbortHandler)
+		case "/api/3/within":
+			_, _ = io.WriteString(w, "half")
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}
+		_, _ = io.WriteString(w, "[]")
+	}))
+	df.EnableHTTP2 = true
+	df.StartTLS()
+	t.Cleanup(df.Close)
+	g := newGatewayOver(t, df.URL, df.Client().Transport)
+	g.get("people").doorflows(t, 200, "[]")
+	g.post("people", "{}").doorflows(t, 200, "[]")
+	g.get("within").problem(t, 502, "doorflow-broken")
+	g.get("before").problem(t, 502, "doorflow-broken")
+	performed.Store(0)
+	g.post("before", "{}").problem(t, 504, "outcome-unknown")
+	if n := performed.Load(); n != 1 {
+		t.Errorf("it was performed %d times", n)
+	}
+}
+
 func TestADoorFlowThatIsNotThere(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)

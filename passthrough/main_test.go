@@ -93,6 +93,13 @@ type gateway struct {
 // newGateway stands before the DoorFlow at the address.
 func newGateway(t *testing.T, doorflow string) *gateway {
 	t.Helper()
+	transport := &http.Transport{MaxResponseHeaderBytes: 256 << 10}
+	t.Cleanup(transport.CloseIdleConnections)
+	return newGatewayOver(t, doorflow, transport)
+}
+
+func newGatewayOver(t *testing.T, doorflow string, transport http.RoundTripper) *gateway {
+	t.Helper()
 	g := &gateway{t: t, dir: t.TempDir(), log: &lines{}, registry: web.NewRegistry(), authority: &authority{}}
 	g.caller.Store(&web.Caller{ID: "k1", Name: "visitors", Scopes: []string{"admin"}})
 	log := telemetry.NewLogger(g.log, "json", slog.LevelDebug)
@@ -112,8 +119,6 @@ func newGateway(t *testing.T, doorflow string) *gateway {
 	g.audit = &audit.Log{DB: db, Commit: func(ctx context.Context, change func(context.Context, *sqldb.Tx) error) error {
 		return events.Do(ctx, eventsChange(change))
 	}}
-	transport := &http.Transport{MaxResponseHeaderBytes: 256 << 10}
-	t.Cleanup(transport.CloseIdleConnections)
 	g.handlers = &passthrough.Handlers{
 		Base: base, Connection: g.keeper.Get, Audit: g.audit, Accounts: web.Accounts, Log: log,
 		Client: func(account string) *http.Client { return g.keeper.Client(account, transport) },

@@ -141,6 +141,18 @@ func TestErrorsOfDoorFlowsPassAsTheyAre(t *testing.T) {
 	}
 }
 
+func TestWhatDoorFlowDoesNotSayIsNotGuessed(t *testing.T) {
+	df := newRecorder(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header()["Content-Type"] = nil
+		_, _ = io.WriteString(w, "<html><script>alert(1)</script>")
+	})
+	a := newGateway(t, df.URL).get("people")
+	a.doorflows(t, 200, "<html><script>alert(1)</script>")
+	if kind, ok := a.header["Content-Type"]; ok {
+		t.Errorf("Content-Type %q", kind)
+	}
+}
+
 func TestNothingIsKeptToBeAnsweredAgain(t *testing.T) {
 	df := newRecorder(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Cache-Control", "public, max-age=600") })
 	g := newGateway(t, df.URL)

@@ -15,18 +15,18 @@ import (
 // keep stores a rotated pair. DoorFlow has ended the old one, so this does not stop for a full queue, a
 // database that is away, or anybody's context; only for a log that has closed, or a row that has moved on.
 func (k *Keeper) keep(ctx context.Context, l *lease, from row, pair Pair) error {
-	sealed, err := k.seal(from.Account, pair)
-	if err != nil {
-		return err
-	}
 	ctx = context.WithoutCancel(ctx)
 	defer l.renew(ctx)()
 	var restored bool
 	waits := sync.OnceFunc(func() {
 		k.log.Error("a rotated token waits in memory for the database: it is lost if the gateway stops before that is back", "account", from.Account)
 	})
-	err = k.untilStored(ctx, waits, func(ctx context.Context, tx *events.Tx) error {
-		var err error
+	err := k.untilStored(ctx, waits, func(ctx context.Context, tx *events.Tx) error {
+		// Sealed at each attempt: while this one waits for the database, another key may come into use.
+		sealed, err := k.seal(from.Account, pair)
+		if err != nil {
+			return err
+		}
 		restored, err = k.storeRotated(ctx, tx, from, sealed, pair.Access)
 		return err
 	})
@@ -34,7 +34,10 @@ func (k *Keeper) keep(ctx context.Context, l *lease, from row, pair Pair) error 
 		k.log.Error("storing a rotated token without its message", "account", from.Account, "error", err)
 		direct, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
-		err = k.storeDirectly(direct, from, sealed)
+		var sealed sealedPair
+		if sealed, err = k.seal(from.Account, pair); err == nil {
+			err = k.storeDirectly(direct, from, sealed)
+		}
 	}
 	if errors.Is(err, errSuperseded) {
 		k.metrics.refreshes.WithLabelValues("superseded").Inc()

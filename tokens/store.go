@@ -100,6 +100,15 @@ func place(account, field string) vault.Place {
 	return vault.Place{Table: "connections", Row: account, Field: field}
 }
 
+// SealedColumns are where tokens are kept.
+func SealedColumns() []vault.Column {
+	return []vault.Column{
+		{Table: "connections", Key: "account", Field: "access_token"},
+		{Table: "connections", Key: "account", Field: "refresh_token"},
+		{Table: "connections", Key: "account", Field: "revoke_token"},
+	}
+}
+
 func (k *Keeper) access(r row) (vault.Secret, error) {
 	return k.vault.Open(place(r.Account, "access_token"), r.Access)
 }

@@ -24,11 +24,15 @@ func (everything) List(echo.Context) error         { return nil }
 func (everything) Get(echo.Context) error          { return nil }
 func (everything) Delete(echo.Context) error       { return nil }
 func (everything) Create(echo.Context) error       { return nil }
+func (everything) Status(echo.Context) error       { return nil }
+func (everything) Rotate(echo.Context) error       { return nil }
+func (everything) Drop(echo.Context) error         { return nil }
 func (everything) Handle(echo.Context) error       { return nil }
 
 // everyRoute gives a server all routes there are.
 func everyRoute(c *web.Config) {
 	c.Connect, c.Connections, c.DoorFlow, c.Audit, c.Keys = everything{}, everything{}, everything{}, everything{}, everything{}
+	c.Ring, c.NATSCredentials = everything{}, everything{}
 }
 
 // described reads the paths and methods of the description by their indentation.

@@ -16,6 +16,7 @@ import (
 	"gatehouse/doorflow"
 	"gatehouse/events"
 	"gatehouse/internal/invalid"
+	"gatehouse/internal/natsauth"
 	"gatehouse/internal/sqldb"
 	"gatehouse/oauth"
 	"gatehouse/passthrough"
@@ -85,6 +86,12 @@ var sentinels = []struct {
 	{oauth.ErrLinkExpired, http.StatusGone, "link-expired", "the connect link has expired; make a new one", 0},
 	{oauth.ErrLinkNotPending, http.StatusConflict, "link-not-pending", "the connect link does not wait to be completed", 0},
 	{oauth.ErrCodeWrong, http.StatusForbidden, "code-wrong", "the code does not belong to this connect link", 0},
+
+	{natsauth.ErrExists, http.StatusConflict, "nats-credential-exists", "there is an active NATS credential of this name; revoke it first", 0},
+	{natsauth.ErrNotFound, http.StatusNotFound, "not-found", "there is no such NATS credential", 0},
+	{natsauth.ErrTooMany, http.StatusConflict, "too-many-nats-credentials", "there are 1000 active NATS credentials; revoke some first", 0},
+	{natsauth.ErrExternal, http.StatusConflict, "nats-external", natsauth.ErrExternal.Error(), 0},
+	{natsauth.ErrUnavailable, http.StatusServiceUnavailable, "jetstream-unavailable", "JetStream did not make the durable consumer; nothing was minted", 5 * time.Second},
 
 	{tokens.ErrNotFound, http.StatusNotFound, "not-found", "there is no connection of this account", 0},
 	{tokens.ErrNotConnected, http.StatusConflict, "not-connected", "the account is not connected to DoorFlow", 0},

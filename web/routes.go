@@ -54,6 +54,20 @@ type KeyHandlers interface {
 	Delete(echo.Context) error
 }
 
+// RingHandlers show how the keys of the key set stand, and exchange them.
+type RingHandlers interface {
+	Status(echo.Context) error
+	Rotate(echo.Context) error
+	Drop(echo.Context) error
+}
+
+// NATSCredentialHandlers mint, list and revoke credentials of the embedded NATS server.
+type NATSCredentialHandlers interface {
+	Create(echo.Context) error
+	List(echo.Context) error
+	Delete(echo.Context) error
+}
+
 // WebhookPath is where DoorFlow sends webhooks.
 const WebhookPath = "/webhooks/doorflow"
 
@@ -104,6 +118,11 @@ func (s *Server) apiRoutes(e *echo.Echo) {
 		e.GET("/v1/messages/:id", h.Get, s.requires("messages:read"))
 		e.POST("/v1/messages/:id/replay", h.Replay, s.requires("messages:write"))
 	}
+	if h := s.config.NATSCredentials; h != nil {
+		e.POST("/v1/nats-credentials", h.Create, s.requires("admin"))
+		e.GET("/v1/nats-credentials", h.List, s.requires("admin"))
+		e.DELETE("/v1/nats-credentials/:name", h.Delete, s.requires("admin"))
+	}
 	if h := s.config.Audit; h != nil {
 		e.GET("/v1/audit", h.List, s.requires("audit:read"))
 	}
@@ -111,5 +130,10 @@ func (s *Server) apiRoutes(e *echo.Echo) {
 		e.POST("/v1/api-keys", h.Create, s.requires(scopeAdmin))
 		e.GET("/v1/api-keys", h.List, s.requires(scopeAdmin))
 		e.DELETE("/v1/api-keys/:id", h.Delete, s.requires(scopeAdmin))
+	}
+	if h := s.config.Ring; h != nil {
+		e.GET("/v1/keys", h.Status, s.requires(scopeAdmin))
+		e.POST("/v1/keys/rotate", h.Rotate, s.requires(scopeAdmin))
+		e.POST("/v1/keys/drop", h.Drop, s.requires(scopeAdmin))
 	}
 }

@@ -37,6 +37,9 @@ type Config struct {
 	Messages    MessageHandlers
 	Audit       AuditHandlers
 	Keys        KeyHandlers
+	Ring        RingHandlers
+
+	NATSCredentials NATSCredentialHandlers
 }
 
 // Server holds the handlers of the gateway's listeners.

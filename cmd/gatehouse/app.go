@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,9 +20,11 @@ import (
 	"gatehouse/doorflow"
 	"gatehouse/events"
 	"gatehouse/internal/audit"
+	"gatehouse/internal/natsauth"
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/telemetry"
 	"gatehouse/internal/vault"
+	"gatehouse/keys"
 	"gatehouse/migrations"
 	"gatehouse/oauth"
 	"gatehouse/tokens"
@@ -37,7 +41,9 @@ type App struct {
 
 	db       *sqldb.DB
 	vault    *vault.Vault
+	ring     *keys.Ring
 	embedded *events.Embedded
+	nats     *natsauth.Credentials // with the embedded server only
 	bus      *events.Bus
 	events   *events.Log
 	keys     *apikeys.Keys
@@ -131,30 +137,28 @@ func (a *App) openData(ctx context.Context) error {
 }
 
 func (a *App) openVault(ctx context.Context) (err error) {
-	a.vault, err = vault.Load(ctx, a.config.keysetPath(), a.db.Writer(), !a.db.Postgres())
-	return err
-}
-
-func (a *App) openNATS(ctx context.Context) error {
-	c := events.BusConfig{
-		URL: a.config.NATSURL, CredsFile: a.config.NATSCredsFile, CAFile: a.config.NATSCAFile,
-		Replicas: a.config.NATSReplicas, Retention: a.config.Retention, Log: a.log,
-	}
-	if c.URL == "" {
-		server, err := events.StartEmbedded(filepath.Join(a.config.DataDir, "jetstream"), a.log)
-		if err != nil {
-			return err
-		}
-		a.embedded, c.Embedded = server, server
-		a.closeLater(func() error { server.Stop(); return nil })
-	}
-	bus, err := events.Connect(ctx, c)
-	if err != nil {
+	if a.vault, err = vault.Load(ctx, a.config.keysetPath(), a.db.Writer(), !a.db.Postgres()); err != nil {
 		return err
 	}
-	a.bus = bus
-	a.closeLater(func() error { bus.Close(); return nil })
-	return nil
+	a.ring = keys.New(keys.Config{
+		DB: a.db, Vault: a.vault, Path: a.config.keysetPath(), Columns: sealedColumns(), Name: replicaName(a.public.Addr().String()),
+		Registerer: a.registry, Log: a.log,
+	})
+	return a.ring.Join(ctx)
+}
+
+// sealedColumns are all places of sealed values. A rotation of the keys leaves behind what is not here.
+func sealedColumns() []vault.Column {
+	return slices.Concat(vault.SealedColumns(), tokens.SealedColumns(), oauth.SealedColumns())
+}
+
+// replicaName is what operators know a process by.
+func replicaName(where string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	return host + " " + where
 }
 
 func (a *App) openLog(ctx context.Context) error {
@@ -275,7 +279,10 @@ func (a *App) stages() []stage {
 	var front, work, back stage
 	front.name, work.name, back.name = "listeners", "workers", "relay"
 	front.parts = a.servers
-	work.parts = append(work.parts, a.keep.Run)
+	work.parts = append(work.parts, a.keep.Run, a.ring.Run)
+	if a.nats != nil {
+		work.parts = append(work.parts, a.nats.Run)
+	}
 	if a.keeper != nil {
 		work.parts = append(work.parts, a.fetcher.Run, a.catchup.Run, a.keeper.Run, a.connect.Run)
 	}

@@ -1,11 +1,13 @@
 package main_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gatehouse/doorflow/doorflowsim"
 	"gatehouse/internal/audit"
@@ -64,5 +66,44 @@ func TestConnectingAndDisconnectingIsAudited(t *testing.T) {
 	code, stdout, stderr := command(t, g.caller(), "audit", "--limit=2")
 	if code != 0 || strings.Count(stdout, "\n") != 3 || !strings.Contains(stdout, "key admin") || !strings.Contains(stdout, "browser") {
 		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+	}
+}
+
+// A write that was under way when the gateway was killed stays in the log as what it is: begun.
+func TestAWriteThatACrashCutsOff(t *testing.T) {
+	g := newGateway(t, nil)
+	df := newCloud(t, g)
+	g.start()
+	df.connected(g)
+	df.Faults().SlowAPI(time.Minute)
+	const path = "/api/3/people"
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		req, err := http.NewRequestWithContext(context.Background(), http.MethodPost, g.url+"/v1/connections/"+doorflowsim.AccountA+"/doorflow"+path,
+			strings.NewReader(`{"first_name":"Lee","last_name":"Ann"}`))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		req.Header = http.Header{"Authorization": {"Bearer " + adminToken}, "Content-Type": {"application/json"}}
+		if resp, err := probe.Do(req); err == nil {
+			_ = resp.Body.Close()
+			t.Errorf("it was answered %d", resp.StatusCode)
+		}
+	}()
+	eventually(t, 20*time.Second, func() string {
+		if df.Stats().Requests["POST /api/3/people"] == 0 {
+			return "the write has not reached DoorFlow"
+		}
+		return ""
+	})
+	g.kill()
+	<-ended
+	df.Faults().Reset()
+	g.start()
+	entries := g.audited("--action=doorflow.write")
+	if len(entries) != 1 || entries[0].Outcome != "started" || entries[0].Target != "POST "+path || entries[0].Account != doorflowsim.AccountA {
+		t.Errorf("%+v", entries)
 	}
 }

@@ -167,7 +167,7 @@ func (c *benchIngest) gateway(ctx context.Context, relay bool) (s sample, err er
 	defer os.RemoveAll(dir)
 	addr := freeAddr("127.0.0.1:0")
 	config, err := newConfig(map[string]string{
-		"addr": addr, "ops-addr": "127.0.0.1:0", "public-url": "http://" + addr, "data-dir": filepath.Join(dir, "data"),
+		"addr": addr, "ops-addr": "127.0.0.1:0", "nats-listen": "", "public-url": "http://" + addr, "data-dir": filepath.Join(dir, "data"),
 		"doorflow-client-id": "bench", "doorflow-client-secret": benchSecret,
 	})
 	if err != nil {

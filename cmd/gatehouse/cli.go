@@ -29,6 +29,7 @@ type commands struct {
 	Bench       benchCommands      `cmd:"" help:"Measure how fast this machine is."`
 	Doctor      doctorCommand      `cmd:"" help:"Show the effective configuration and check each part of it."`
 	Migrate     migrateCommands    `cmd:"" help:"Bring the database to this program's schema, or show where it stands."`
+	Keys        keyCommands        `cmd:"" help:"Show the keys that seal secrets at rest, or exchange them."`
 	Simulate    simulateCommands   `cmd:"" help:"Run a stand-in for a cloud, for development."`
 	Webhook     webhookCommands    `cmd:"" help:"Sign or send a webhook as DoorFlow would."`
 	Connect     connectCommand     `cmd:"" help:"Make a link that connects a customer's DoorFlow account."`
@@ -36,6 +37,7 @@ type commands struct {
 	Messages    messageCommands    `cmd:"" help:"Follow, list or replay what the gateway says."`
 	Audit       auditCommand       `cmd:"" help:"Show who did what, newest first."`
 	APIKeys     apiKeyCommands     `cmd:"" name:"api-keys" help:"Make, list or revoke the keys that programs call with."`
+	NATS        natsCommands       `cmd:"" name:"nats" help:"Credentials for programs that use the embedded NATS server."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Exit 0 when the gateway on this machine is ready. For containers."`
 	Version     versionCommand     `cmd:"" help:"Show which program this is."`
 }

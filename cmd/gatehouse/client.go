@@ -162,6 +162,13 @@ func writeJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
+// writeJSONLine prints a value on one line, for programs that read as it comes.
+func writeJSONLine(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
 // local shows a time for people, in their own zone.
 func local(t time.Time) string {
 	if t.IsZero() {

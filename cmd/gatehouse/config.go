@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -36,6 +37,7 @@ type Config struct {
 	NATSURL       string `name:"nats-url" placeholder:"URL,…" help:"nats://… or tls://… instead of the embedded server. TLS is required beyond loopback."`
 	NATSCredsFile string `name:"nats-creds-file" placeholder:"FILE" help:"Credentials for an external NATS."`
 	NATSCAFile    string `name:"nats-ca-file" placeholder:"FILE" help:"CA bundle (PEM) for an external NATS."`
+	NATSListen    string `name:"nats-listen" default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Where the embedded server listens; beyond loopback it needs the TLS files. Empty: in process only. Default: ${default}."`
 	NATSReplicas  int    `name:"nats-replicas" placeholder:"N" help:"Replicas of the streams. Default: 1 embedded, else 3 where the cluster has them."`
 
 	ReturnURLs []string `name:"return-urls" placeholder:"ORIGIN,…" help:"Origins that a connect link's return_url may have."`
@@ -167,7 +169,7 @@ func (c *Config) checkNATS() error {
 		if c.NATSReplicas > 1 {
 			return fault("NATS_REPLICAS", "the embedded server has one")
 		}
-		return nil
+		return c.checkNATSListen()
 	}
 	if c.NATSReplicas < 0 || c.NATSReplicas > 5 {
 		return fault("NATS_REPLICAS", "want 1 to 5")
@@ -182,6 +184,26 @@ func (c *Config) checkNATS() error {
 		}
 	}
 	return nil
+}
+
+func (c *Config) checkNATSListen() error {
+	if c.NATSListen == "" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(c.NATSListen)
+	if n, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || strconv.FormatUint(n, 10) != port {
+		return fault("NATS_LISTEN", "want HOST:PORT, or nothing for in process only")
+	}
+	if !c.natsOnLoopback() && c.TLSCertFile == "" {
+		return fault("NATS_LISTEN", "beyond loopback it needs GATEHOUSE_TLS_CERT_FILE and GATEHOUSE_TLS_KEY_FILE")
+	}
+	return nil
+}
+
+// natsOnLoopback tells whether only this machine reaches the embedded server.
+func (c *Config) natsOnLoopback() bool {
+	host, _, _ := net.SplitHostPort(c.NATSListen)
+	return c.NATSListen == "" || isLoopback(host)
 }
 
 // doorflow tells whether the DoorFlow parts are on.

@@ -73,7 +73,7 @@ func (d *demo) start(ctx context.Context, group *errgroup.Group, dir string, log
 		WebhookURL: public + "/webhooks/doorflow", RedirectURIs: []string{public + "/oauth/callback"},
 	})
 	config, err := newConfig(map[string]string{
-		"addr": addr, "ops-addr": "", "public-url": public, "data-dir": dir, "admin-token": d.token.Reveal(),
+		"addr": addr, "ops-addr": "", "nats-listen": freeAddr("127.0.0.1:4222"), "public-url": public, "data-dir": dir, "admin-token": d.token.Reveal(),
 		"doorflow-client-id": "demo-client", "doorflow-client-secret": "demo-secret",
 		"doorflow-api-url": sim, "doorflow-authorize-url": sim + "/oauth/authorize",
 	})

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"gatehouse/internal/natsauth"
 )
 
 func randomToken() string {
@@ -38,9 +40,13 @@ func (h heard) resource() string {
 	return m.Subject
 }
 
-// subscribe listens as any NATS program would, but for events and notifications of all accounts.
+// subscribe listens as any NATS program would: with credentials minted for it.
 func (d *demo) subscribe(ctx context.Context) (<-chan heard, error) {
-	conn, err := nats.Connect("", nats.InProcessServer(d.app.embedded), nats.Name("demo subscriber"))
+	_, creds, err := d.app.nats.Mint(ctx, natsauth.Grant{Name: "demo", Events: []string{"*"}}, time.Time{})
+	if err != nil {
+		return nil, fmt.Errorf("minting credentials: %w", err)
+	}
+	conn, err := nats.Connect("nats://"+d.app.embedded.Addr(), nats.UserCredentialBytes([]byte(creds.Reveal())), nats.Name("demo subscriber"))
 	if err != nil {
 		return nil, fmt.Errorf("subscribing: %w", err)
 	}

@@ -29,12 +29,15 @@ var mayImport = map[string][]string{
 	"passthrough":              {"doorflow", "tokens", "internal/"},
 	"tokens":                   {"events", "internal/"},
 	"webhooks":                 {"doorflow", "events", "internal/"},
+	"keys":                     {"internal/"},
 	"migrations":               {},
+	"examples/":                {}, // they are what anybody could write
 	"internal/audit":           {"internal/invalid", "internal/sqldb"},
+	"internal/natsauth":        {"events", "internal/"},
 	"internal/sqldb/sqldbtest": {"internal/sqldb", "migrations"},
 	"internal/":                {},
 	"web":                      {"apikeys", "doorflow", "events", "oauth", "passthrough", "tokens", "webhooks", "internal/"},
-	"cmd/gatehouse":            {"apikeys", "doordeck/doordecksim", "doorflow", "doorflow/doorflowsim", "events", "oauth", "passthrough", "tokens", "webhooks", "web", "migrations", "internal/"},
+	"cmd/gatehouse":            {"apikeys", "doordeck/doordecksim", "doorflow", "doorflow/doorflowsim", "events", "keys", "oauth", "passthrough", "tokens", "webhooks", "web", "migrations", "internal/"},
 }
 
 // onlyIn says which files may know a library that must stay replaceable.
@@ -42,7 +45,7 @@ var onlyIn = map[string][]string{
 	"github.com/nats-io/nats-server/v2": {"events/embedded.go"},
 	"github.com/labstack/echo/v4": {
 		"web/*.go", "*/handlers.go", "events/sse.go", "webhooks/receive.go", "oauth/connect.go", "oauth/callback.go", "oauth/pages.go",
-		"oauth/complete.go", "internal/audit/handlers.go", "cmd/gatehouse/bench.go",
+		"oauth/complete.go", "internal/audit/handlers.go", "internal/natsauth/handlers.go", "cmd/gatehouse/bench.go",
 	},
 }
 

@@ -11,6 +11,8 @@ import (
 	"gatehouse/apikeys"
 	"gatehouse/events"
 	"gatehouse/internal/audit"
+	"gatehouse/internal/natsauth"
+	"gatehouse/keys"
 	"gatehouse/oauth"
 	"gatehouse/passthrough"
 	"gatehouse/tokens"
@@ -75,6 +77,8 @@ func (a *App) webConfig() web.Config {
 		PublicURL: a.config.PublicURL, TrustedProxies: a.config.TrustedProxies, Authenticate: a.authenticate,
 		Checks: a.checks(), Registry: a.registry, Log: a.log, Wrap: a.tracing.Handler,
 		Messages: messages, Audit: &audit.Handlers{Log: a.audit, Accounts: web.Accounts}, Keys: &apikeys.Handlers{Keys: a.keys},
+		Ring:            &keys.Handlers{Ring: a.ring},
+		NATSCredentials: &natsauth.Handlers{Credentials: a.nats, Accounts: web.Accounts, Identities: web.Identities},
 	}
 	if a.keeper != nil {
 		c.Webhooks, c.Connect, c.Connections = a.receiver, a.connect, &tokens.Handlers{Keeper: a.keeper, Accounts: web.Accounts}
@@ -131,6 +135,7 @@ func (a *App) tls() (*tls.Config, error) {
 func (a *App) checks() []web.Check {
 	return []web.Check{
 		{Name: "database", Critical: true, Run: a.canStore},
+		{Name: "keys", Critical: true, Run: a.ring.Healthy},
 		{Name: "nats", Run: a.bus.Healthy},
 	}
 }

@@ -25,10 +25,20 @@ type besideOrAlone struct {
 type alone struct {
 	db    *sqldb.DB
 	vault *vault.Vault
-	lock  *sqldb.DirLock
+	lock  *sqldb.DirLock // nil where the database is shared
 }
 
-func (a *alone) Close() error { return errors.Join(a.db.Close(), a.lock.Unlock()) }
+func (a *alone) Close() error {
+	err := a.db.Close()
+	if a.lock != nil {
+		err = errors.Join(err, a.lock.Unlock())
+	}
+	return err
+}
+
+func (c *besideOrAlone) keysetPath() string {
+	return (&Config{DataDir: c.DataDir, KeysetFile: c.KeysetFile}).keysetPath()
+}
 
 // open opens the data directory. It returns nil when the command is to ask a gateway instead: one runs
 // there, or GATEHOUSE_URL names another machine, or there is no data directory here. In that case the key
@@ -45,18 +55,22 @@ func (c *besideOrAlone) open(ctx context.Context) (_ *alone, err error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &alone{lock: lock}
-	defer func() {
-		if err != nil {
-			_ = lock.Unlock()
-		}
-	}()
+	a, err := c.openStore(ctx)
+	if err != nil {
+		return nil, errors.Join(err, lock.Unlock())
+	}
+	a.lock = lock
+	return a, nil
+}
+
+// openStore opens the database and the key set.
+func (c *besideOrAlone) openStore(ctx context.Context) (_ *alone, err error) {
+	a := &alone{}
 	if a.db, err = sqldb.Open(ctx, c.DatabaseURL.Reveal(), c.DataDir); err != nil {
 		return nil, err
 	}
 	if _, err = migrations.Up(ctx, a.db.Writer().DB, a.db.Postgres()); err == nil {
-		config := Config{DataDir: c.DataDir, KeysetFile: c.KeysetFile}
-		a.vault, err = vault.Load(ctx, config.keysetPath(), a.db.Writer(), false)
+		a.vault, err = vault.Load(ctx, c.keysetPath(), a.db.Writer(), false)
 	}
 	if err != nil {
 		return nil, errors.Join(err, a.db.Close())

@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gatehouse/events"
+	"gatehouse/internal/natsauth"
 )
 
 // natsServer is a nats-server process with JetStream on a directory of its own.
@@ -127,12 +128,24 @@ func withEmbedded(t testing.TB, g *gateway, use func(jetstream.JetStream)) {
 
 func withStore(t testing.TB, dir string, use func(jetstream.JetStream)) {
 	t.Helper()
-	server, err := events.StartEmbedded(dir, slog.New(slog.DiscardHandler))
+	authority, err := natsauth.NewAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust, err := authority.Trust(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	user, err := authority.User()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := events.StartEmbedded(events.EmbeddedConfig{Dir: dir, Log: slog.New(slog.DiscardHandler), Trust: trust})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer server.Stop()
-	conn, err := nats.Connect("", nats.InProcessServer(server))
+	conn, err := nats.Connect("", nats.InProcessServer(server), user)
 	if err != nil {
 		t.Fatal(err)
 	}

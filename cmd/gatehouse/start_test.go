@@ -82,6 +82,9 @@ func TestWrongConfigurationEndsTheStart(t *testing.T) {
 		{"replicas of the embedded server", map[string]string{"GATEHOUSE_NATS_REPLICAS": "3"}, "GATEHOUSE_NATS_REPLICAS"},
 		{"not PostgreSQL", map[string]string{"GATEHOUSE_DATABASE_URL": "mysql://x"}, "GATEHOUSE_DATABASE_URL"},
 		{"PostgreSQL without a key set", map[string]string{"GATEHOUSE_DATABASE_URL": "postgres://x"}, "GATEHOUSE_KEYSET_FILE"},
+		{"PostgreSQL without an admin token", map[string]string{
+			"GATEHOUSE_DATABASE_URL": "postgres://x", "GATEHOUSE_KEYSET_FILE": "keyset.json", "GATEHOUSE_ADMIN_TOKEN": "",
+		}, "GATEHOUSE_ADMIN_TOKEN"},
 		{"secret without id", map[string]string{"GATEHOUSE_DOORFLOW_CLIENT_ID": ""}, "GATEHOUSE_DOORFLOW_CLIENT_ID"},
 		{"secret twice", map[string]string{"GATEHOUSE_ADMIN_TOKEN_FILE": os.DevNull}, "GATEHOUSE_ADMIN_TOKEN_FILE"},
 	} {

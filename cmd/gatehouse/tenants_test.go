@@ -84,6 +84,9 @@ var access = map[string]route{
 	"GET /v1/messages/stream":           {scope: "messages:read", ask: fixed("/v1/messages/stream"), live: true},
 	"GET /v1/messages/:id":              {scope: "messages:read", ask: at("/v1/messages/%s", ofMessage), own: 200},
 	"GET /v1/connections/:account":      {scope: "connections:read", ask: at("/v1/connections/%s", ofAccount), own: 200},
+	"GET /v1/keys":                      {scope: "admin", ask: fixed("/v1/keys")},
+	"POST /v1/keys/rotate":              {scope: "admin", ask: fixed("/v1/keys/rotate")},
+	"POST /v1/keys/drop":                {scope: "admin", ask: fixed("/v1/keys/drop")},
 	"GET /v1/connect-links/:link": {
 		scope: "connections:read", ask: at("/v1/connect-links/%s", func(tn *tenant) any { return tn.open }), own: 200,
 	},

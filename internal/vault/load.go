@@ -1,7 +1,6 @@
 package vault
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -10,12 +9,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"github.com/jmoiron/sqlx"
-	"github.com/tink-crypto/tink-go/v2/aead"
-	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
-	"github.com/tink-crypto/tink-go/v2/keyset"
-	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
 const (
@@ -31,66 +28,97 @@ func Load(ctx context.Context, path string, db *sqlx.DB, create bool) (*Vault, e
 	if err != nil {
 		return nil, err
 	}
-	primitive, err := readKeyset(path)
+	keys, err := ReadKeyset(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && sealedBefore != nil:
 		return nil, fmt.Errorf("key set %s is missing, and this database was sealed with it: restore the file from its backup; nothing was changed", path)
 	case errors.Is(err, fs.ErrNotExist) && create:
-		if primitive, err = createKeyset(path); err != nil {
+		if keys, err = createKeyset(path); err != nil {
 			return nil, err
 		}
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("key set %s does not exist: a shared database needs an explicit key set, the same file on every replica", path)
+		return nil, fmt.Errorf("key set %s does not exist: on SQLite the first start of the gateway makes it; for a shared database make it with `gatehouse keys file new`, the same file on every replica", path)
 	case err != nil:
 		return nil, err
 	}
-	v := &Vault{aead: primitive}
-	if err := v.checkCanary(ctx, db, path); err != nil {
+	v := &Vault{}
+	if err := v.settle(ctx, db, keys, path); err != nil {
 		return nil, err
 	}
 	return v, v.loadMACKey(ctx, db)
 }
 
-// readKeyset is the only place that reads key material.
-func readKeyset(path string) (tink.AEAD, error) {
-	info, err := os.Stat(path)
+// settle finds out which key seals this database, proves with the canary that the set is the right one,
+// and on a database that names no key yet lets it name the set's primary one.
+func (v *Vault) settle(ctx context.Context, db *sqlx.DB, keys *Keyset, path string) error {
+	current, err := CurrentKey(ctx, db)
 	if err != nil {
-		return nil, fmt.Errorf("reading the key set: %w", err)
+		return err
 	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("key set %s may be read by others (mode %04o): chmod 600 it", path, info.Mode().Perm())
+	seal := current
+	if current == 0 {
+		seal = keys.Primary()
+	} else if !keys.Has(current) {
+		return lacking(ctx, db, keys, current, path)
 	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("reading the key set: %w", err)
+	if err := v.Use(keys, seal); err != nil {
+		return err
 	}
-	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(data)))
-	if err != nil {
-		// Tink's message could quote the file.
-		return nil, fmt.Errorf("key set %s is damaged: it is not a Tink JSON key set; restore it from its backup", path)
+	if err := v.checkCanary(ctx, db, path); err != nil || current != 0 {
+		return err
 	}
-	primitive, err := aead.New(handle)
-	if err != nil {
-		return nil, fmt.Errorf("key set %s holds no usable AEAD keys; restore it from its backup", path)
+	// A second row that is current runs into the unique index: another replica was first, perhaps with
+	// another primary key.
+	const claim = `INSERT INTO vault_keys (id, current, created_at, current_at) VALUES (?, 1, 0, ?) ON CONFLICT DO NOTHING`
+	if _, err := db.ExecContext(ctx, db.Rebind(claim), seal, time.Now().UnixMilli()); err != nil {
+		return fmt.Errorf("noting which key seals the database: %w", err)
 	}
-	return primitive, nil
+	if current, err = CurrentKey(ctx, db); err != nil || current == seal {
+		return err
+	}
+	if !keys.Has(current) {
+		return lacking(ctx, db, keys, current, path)
+	}
+	return v.Use(keys, current)
+}
+
+// CurrentKey is the id of the key that seals the database now, 0 where it names none yet.
+func CurrentKey(ctx context.Context, db *sqlx.DB) (uint32, error) {
+	var id uint32
+	err := db.GetContext(ctx, &id, `SELECT id FROM vault_keys WHERE current = 1`)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, fmt.Errorf("reading which key seals the database: %w", err)
+	}
+	return id, nil
+}
+
+// lacking tells a set of another database from one that a rotation has left behind.
+func lacking(ctx context.Context, db *sqlx.DB, keys *Keyset, current uint32, path string) error {
+	var known []uint32
+	if err := db.SelectContext(ctx, &known, `SELECT id FROM vault_keys`); err != nil {
+		return fmt.Errorf("reading the known keys: %w", err)
+	}
+	if slices.ContainsFunc(keys.Keys(), func(id uint32) bool { return slices.Contains(known, id) }) {
+		return fmt.Errorf("key set %s lacks key %d, which a rotation has made the one that seals this database: put the key set in its place that the other replicas have, or the newest backup of it; nothing was changed", path, current)
+	}
+	return notTheOne(path)
+}
+
+func notTheOne(path string) error {
+	return fmt.Errorf("key set %s is not the one this database was sealed with: restore the right file; nothing was changed", path)
 }
 
 // createKeyset writes a new key set beside its final name and links it there, which fails rather than
 // overwrites if another file appeared meanwhile.
-func createKeyset(path string) (tink.AEAD, error) {
-	handle, err := keyset.NewHandle(aead.XChaCha20Poly1305KeyTemplate())
+func createKeyset(path string) (*Keyset, error) {
+	keys, err := NewKeyset()
 	if err != nil {
-		return nil, fmt.Errorf("making a key set: %w", err)
+		return nil, err
 	}
-	var buf bytes.Buffer
-	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&buf)); err != nil {
-		return nil, fmt.Errorf("making a key set: %w", err)
-	}
-	if err := WriteNew(path, buf.Bytes()); err != nil {
+	if err := keys.WriteNew(path); err != nil {
 		return nil, fmt.Errorf("storing the new key set: %w", err)
 	}
-	return readKeyset(path)
+	return ReadKeyset(path)
 }
 
 // WriteNew stores a new file of mode 0600, synced together with its directory. It never overwrites.
@@ -109,6 +137,10 @@ func WriteNew(path string, data []byte) error {
 	if err != nil {
 		return err
 	}
+	return syncDir(dir)
+}
+
+func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
@@ -119,7 +151,7 @@ func WriteNew(path string, data []byte) error {
 func (v *Vault) checkCanary(ctx context.Context, db *sqlx.DB, path string) error {
 	plain, err := v.storedOrNew(ctx, db, canaryName, NewSecret(canaryPlain))
 	if errors.Is(err, ErrNotOpened) || (err == nil && plain.Reveal() != canaryPlain) {
-		return fmt.Errorf("key set %s is not the one this database was sealed with: restore the right file; nothing was changed", path)
+		return notTheOne(path)
 	}
 	return err
 }
@@ -134,10 +166,12 @@ func (v *Vault) loadMACKey(ctx context.Context, db *sqlx.DB) error {
 	return err
 }
 
+const secretsTable, secretsField = "vault_secrets", "sealed"
+
 // storedOrNew reads a sealed row, or stores fresh. It inserts without overwriting and reads again,
 // because another replica may have been first.
 func (v *Vault) storedOrNew(ctx context.Context, db *sqlx.DB, name string, fresh Secret) (Secret, error) {
-	place := Place{Table: "vault_secrets", Row: name, Field: "sealed"}
+	place := Place{Table: secretsTable, Row: name, Field: secretsField}
 	sealed, err := storedSecret(ctx, db, name)
 	if err != nil {
 		return Secret{}, err

@@ -1,0 +1,120 @@
+package natsauth
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"gatehouse/internal/invalid"
+)
+
+// Handlers are the routes below /v1/nats-credentials. They return errors of this package and
+// *invalid.Error; the server chooses the statuses.
+type Handlers struct {
+	// Credentials is nil when NATS is external: then every route says so.
+	Credentials *Credentials
+	// Accounts and Identities return what the caller is held to, nil for all; a nil function means all. A
+	// caller grants, sees and revokes nothing beyond them.
+	Accounts, Identities func(echo.Context) []string
+}
+
+const (
+	maxBody      = 64 << 10
+	defaultLimit = 50
+	maxLimit     = 500
+)
+
+// Request is the body of POST /v1/nats-credentials.
+type Request struct {
+	Grant
+	// ExpiresAt is when it ends; zero: after DefaultLife.
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+// Minted is the answer to it: the one time that the file is shown.
+type Minted struct {
+	Credential
+	Creds string `json:"creds"`
+}
+
+// Create is POST /v1/nats-credentials.
+func (h *Handlers) Create(c echo.Context) error {
+	if h.Credentials == nil {
+		return ErrExternal
+	}
+	var in Request
+	if err := invalid.Body(c.Response(), c.Request(), maxBody, &in); err != nil {
+		return err
+	}
+	if field := beyond(in.Grant, held(c, h.Accounts), held(c, h.Identities)); field != "" {
+		return invalid.Field(field, "must name nothing but what your API key is for")
+	}
+	minted, file, err := h.Credentials.Mint(c.Request().Context(), in.Grant, in.ExpiresAt)
+	if err != nil {
+		return err
+	}
+	c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
+	return c.JSON(http.StatusCreated, Minted{minted, file.Reveal()})
+}
+
+// List is GET /v1/nats-credentials.
+func (h *Handlers) List(c echo.Context) error {
+	if h.Credentials == nil {
+		return ErrExternal
+	}
+	limit, err := invalid.Limit(c.QueryParam("limit"), defaultLimit, maxLimit)
+	if err != nil {
+		return err
+	}
+	page, next, err := h.Credentials.List(c.Request().Context(), c.QueryParam("after"), limit, h.visible(c))
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, struct {
+		Items []Credential `json:"items"`
+		Next  string       `json:"next,omitempty"`
+	}{page, next})
+}
+
+// Delete is DELETE /v1/nats-credentials/:name.
+func (h *Handlers) Delete(c echo.Context) error {
+	if h.Credentials == nil {
+		return ErrExternal
+	}
+	if err := h.Credentials.Revoke(c.Request().Context(), c.Param("name"), h.visible(c)); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+func (h *Handlers) visible(c echo.Context) func(Credential) bool {
+	accounts, identities := held(c, h.Accounts), held(c, h.Identities)
+	return func(found Credential) bool { return beyond(found.Grant, accounts, identities) == "" }
+}
+
+func held(c echo.Context, limit func(echo.Context) []string) []string {
+	if limit == nil {
+		return nil
+	}
+	return limit(c)
+}
+
+// beyond names the field in which a grant goes beyond what a caller is held to, "" where none does.
+func beyond(g Grant, accounts, identities []string) string {
+	if accounts != nil && slices.ContainsFunc(g.Events, func(a string) bool { return !slices.Contains(accounts, a) }) {
+		return "events"
+	}
+	if identities == nil {
+		return ""
+	}
+	for field, granted := range map[string]map[string][]string{"ask": g.Ask, "command": g.Command} {
+		for identity := range granted {
+			if !slices.Contains(identities, identity) {
+				return field
+			}
+		}
+	}
+	return ""
+}
