@@ -179,8 +179,18 @@ func TestIdentities(t *testing.T) {
 		}
 		wantStatus(t, ask(jwe[:len(jwe)-4]+"AAAA"), 400)
 	}
-	if other := newCloud(t, func(o *doordecksim.Options) { o.Applications = []doordecksim.Application{{Issuer: "https://x.test"}} }); other.IdentityKey("https://y.test") != nil {
+	if c.IdentityKey("https://unknown.test/") != nil {
 		t.Error("an unknown application has a key")
+	}
+	foreign := newKey(t)
+	other := doordecksim.Application{Issuer: "https://other.test/", Keys: []doordecksim.Key{{ID: "k", Public: foreign.Public().(ed25519.PublicKey)}}}
+	if err := c.AddApplication(other); err != nil {
+		t.Fatal(err)
+	}
+	theirs := compact(t, foreign, object{"alg": "EdDSA", "kid": "k"}, with(c.claims("visitor-theirs"), "iss", other.Issuer))
+	wantStatus(t, ask(encrypted(t, key, "RSA-OAEP-256", sha256.New(), "A256GCM", 32, theirs)), 400)
+	if _, known := c.User("visitor-theirs"); known {
+		t.Error("another application's token has made somebody")
 	}
 	old := with(c.claims("visitor-old"), "exp", c.Now().Unix()-1)
 	wantStatus(t, ask(encrypted(t, key, "RSA-OAEP-256", sha256.New(), "A256GCM", 32, c.openID(old))), 400)

@@ -1,11 +1,7 @@
 package doordecksim_test
 
 import (
-	"crypto/ed25519"
 	"crypto/rand"
-	"crypto/x509"
-	"encoding/base64"
-	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -101,7 +97,7 @@ func refusals() []refused {
 		{"OtherLeaf", 403, 4, chained(func(i *identity, c []string) []string { c[0] = another(i).chain[0]; return c })},
 		{"OtherUserCA", 403, 4, chained(func(i *identity, c []string) []string { c[1] = another(i).chain[1]; return c })},
 		{"UntrustedRoot", 403, 4, func(i *identity) answer {
-			return chained(func(*identity, []string) []string { return selfMade(i.c.t, i.key) })(i)
+			return chained(func(*identity, []string) []string { return encodedChain(newTestCA(i.c.t).chain(i.key.Public())) })(i)
 		}},
 		{"ForeignCloud", 403, 4, func(i *identity) answer { return newCloud(i.c.t).identity(doordecksim.AdminAda).through(i) }},
 		{"LeafIsRSA", 403, 4, chained(func(_ *identity, c []string) []string { return c[1:] })},
@@ -229,27 +225,6 @@ func newUUID() string {
 	hex := rand.Text() + rand.Text()
 	hex = strings.Map(func(r rune) rune { return rune("0123456789abcdef"[int(r)%16]) }, hex)
 	return hex[:8] + "-" + hex[8:12] + "-4" + hex[13:16] + "-8" + hex[17:20] + "-" + hex[20:32]
-}
-
-// selfMade is a chain like a real one under a root of somebody's own.
-func selfMade(t *testing.T, leaf ed25519.PrivateKey) []string {
-	t.Helper()
-	root := newKey(t)
-	template := func(serial int64, ca bool) *x509.Certificate {
-		return &x509.Certificate{
-			SerialNumber: big.NewInt(serial), NotBefore: start.Add(-time.Hour), NotAfter: start.Add(time.Hour), IsCA: ca,
-			BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
-		}
-	}
-	rootDER, err := x509.CreateCertificate(rand.Reader, template(1, true), template(1, true), root.Public(), root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leafDER, err := x509.CreateCertificate(rand.Reader, template(2, false), template(1, true), leaf.Public(), root)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return []string{base64.StdEncoding.EncodeToString(leafDER), base64.StdEncoding.EncodeToString(rootDER)}
 }
 
 // TestRefusals: each rule by itself, in a cloud of its own, with nothing changed by what was refused.

@@ -80,6 +80,7 @@ func TestUpdatingALock(t *testing.T) {
 		wantStatus(t, c.api(token, "PUT", "/device/"+doordecksim.LockFront, body), want)
 	}
 	put(dora, `{"favourite":true,"colour":"#24BD9A","type":"com.example.Kotlin"}`, 200)
+	wantStatus(t, c.identity(doordecksim.AdminAda).do(doordecksim.LockFront, c.add(doordecksim.VisitorDora)), 204) // leaves it alone
 	put(dora, `{"name":"Mine"}`, 403)
 	put(ada, `{"name":"Main","settings":{"permittedAddresses":["192.0.2.1"]}}`, 200)
 	put(ada, `{"settings":{"permittedAddresses":7}}`, 400)

@@ -102,6 +102,7 @@ func TestAuthTokens(t *testing.T) {
 	}{
 		"good":                       {header, good, 200},
 		"unknown claims":             {header, with(good, "mood", "fine", "picture", 7), 200},
+		"too long":                   {header, with(good, "note", strings.Repeat("n", 16<<10)), 401},
 		"audiences":                  {header, with(good, "aud", []string{"https://other.test", "https://api.doordeck.com"}), 200},
 		"decimals":                   {header, with(good, "exp", float64(now)+0.5), 200},
 		"telephone alone":            {header, with(good, "email", absent), 200},
