@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -50,12 +49,7 @@ type Message struct {
 }
 
 // NewMessage begins a message on a topic, with an id of its own. Time is when the thing happened.
-// An account that cannot be one, too long or with bytes that a database refuses, is named by its token.
 func NewMessage(topic Topic, at time.Time, data json.RawMessage) Message {
-	account := topic.account
-	if len(account) > maxToken || !utf8.ValidString(account) || strings.IndexByte(account, 0) >= 0 {
-		account = Token(account)
-	}
 	return Message{
 		SpecVersion:     "1.0",
 		ID:              uuid.Must(uuid.NewV7()).String(),
@@ -63,7 +57,7 @@ func NewMessage(topic Topic, at time.Time, data json.RawMessage) Message {
 		Type:            topic.Type(),
 		Time:            at.UTC(),
 		DataContentType: "application/json",
-		Account:         account,
+		Account:         topic.account(),
 		Data:            data,
 		topic:           topic,
 	}

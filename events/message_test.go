@@ -52,9 +52,22 @@ func TestTopics(t *testing.T) {
 		{"empty", "gatehouse.notification.%.%.%", "gatehouse.notification.%.%", events.NotificationTopic("", "", "")},
 		{"forged", "gatehouse.notification.a%2E%3E.x%2E%2A.y%20z", "gatehouse.notification.x%2E%2A.y%20z", events.NotificationTopic("a.>", "X.*", "Y z")},
 		{"connection", "gatehouse.connection.hX9aQ2.active", "gatehouse.connection.active", events.ConnectionTopic("hX9aQ2", "active")},
+		{"operation", "gatehouse.operation.acme.applied", "gatehouse.operation.applied", events.OperationTopic("acme", "applied")},
+		{"identity", "gatehouse.identity.a%2E%3E.ready", "gatehouse.identity.ready", events.IdentityTopic("a.>", "ready")},
 	} {
 		if tt.topic.Subject() != tt.subject || tt.topic.Type() != tt.kind {
 			t.Errorf("%s: %s and %s", tt.name, tt.topic.Subject(), tt.topic.Type())
+		}
+	}
+}
+
+// What belongs to an identity belongs to no account, whatever the identity is called.
+func TestMessagesOfAnIdentity(t *testing.T) {
+	for _, topic := range []events.Topic{events.OperationTopic("hX9aQ2", "applied"), events.IdentityTopic("hX9aQ2", "ready")} {
+		m := events.NewMessage(topic, time.Now(), json.RawMessage(`{}`))
+		got, err := m.Encode()
+		if err != nil || got.Account != "" || m.Source != "/doordeck/identities/hX9aQ2" || strings.Contains(string(got.Body), `"account"`) {
+			t.Errorf("%+v %s %v", m, got.Body, err)
 		}
 	}
 }

@@ -49,8 +49,9 @@ const (
 // Topic is what a message is about: its kind, whose it is and what happened. It gives both the NATS
 // subject and the CloudEvents type.
 type Topic struct {
-	kind, account string
-	rest          []string // already escaped
+	kind  string
+	owner string   // an account, or for an operation or identity the identity
+	rest  []string // already escaped
 }
 
 // NotificationTopic is gatehouse.notification.{account}.{resource_type}.{action}.
@@ -68,17 +69,47 @@ func ConnectionTopic(account, status string) Topic {
 	return Topic{kindConnection, account, []string{Token(status)}}
 }
 
-// Subject is the NATS subject.
-func (t Topic) Subject() string {
-	return prefix + "." + t.kind + "." + Token(t.account) + "." + strings.Join(t.rest, ".")
+// OperationTopic is gatehouse.operation.{identity}.{status}.
+func OperationTopic(identity, status string) Topic {
+	return Topic{kindOperation, identity, []string{Token(status)}}
 }
 
-// Type is the CloudEvents type: the subject without the account.
+// IdentityTopic is gatehouse.identity.{identity}.{status}.
+func IdentityTopic(identity, status string) Topic {
+	return Topic{kindIdentity, identity, []string{Token(status)}}
+}
+
+// Subject is the NATS subject.
+func (t Topic) Subject() string {
+	return prefix + "." + t.kind + "." + Token(t.owner) + "." + strings.Join(t.rest, ".")
+}
+
+// Type is the CloudEvents type: the subject without the account or identity.
 func (t Topic) Type() string {
 	return prefix + "." + t.kind + "." + strings.Join(t.rest, ".")
 }
 
-func (t Topic) source() string { return "/doorflow/accounts/" + Token(t.account) }
+func (t Topic) source() string {
+	if ofIdentity(t.kind) {
+		return "/doordeck/identities/" + Token(t.owner)
+	}
+	return "/doorflow/accounts/" + Token(t.owner)
+}
+
+// account is the DoorFlow account that the topic belongs to, "" if it belongs to an identity. One that cannot
+// be an account, too long or with bytes that a database refuses, is named by its token.
+func (t Topic) account() string {
+	switch {
+	case ofIdentity(t.kind):
+		return ""
+	case len(t.owner) > maxToken || !plain(t.owner):
+		return Token(t.owner)
+	}
+	return t.owner
+}
+
+// ofIdentity tells whether what is said of this kind belongs to an identity, and not to an account.
+func ofIdentity(kind string) bool { return kind == kindOperation || kind == kindIdentity }
 
 // identityToken is the token of the identity that a subject is about, if it is about one.
 func identityToken(subject string) (token string, ok bool) {
@@ -87,7 +118,7 @@ func identityToken(subject string) (token string, ok bool) {
 		return "", false
 	}
 	kind, rest, _ := strings.Cut(rest, ".")
-	if kind != kindOperation && kind != kindIdentity {
+	if !ofIdentity(kind) {
 		return "", false
 	}
 	token, _, ok = strings.Cut(rest, ".")
