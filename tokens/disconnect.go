@@ -36,10 +36,10 @@ func (k *Keeper) Disconnect(ctx context.Context, account string) (revoked bool, 
 
 	l := k.newLease(account)
 	waiting, stop := context.WithTimeout(ctx, disconnectWait)
-	held, _ := l.wait(waiting, func() (bool, error) { return false, nil })
+	held, _ := l.Wait(waiting, func() (bool, error) { return false, nil })
 	stop()
 	if held {
-		defer l.release(ctx)
+		defer l.Release(ctx)
 	}
 	err = k.events.Do(ctx, func(ctx context.Context, tx *events.Tx) error { return k.storeDisconnected(ctx, tx, account, by) })
 	if err != nil {

@@ -9,14 +9,15 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"gatehouse/events"
+	"gatehouse/internal/sqldb"
 	"gatehouse/internal/vault"
 )
 
 // keep stores a rotated pair. DoorFlow has ended the old one, so this does not stop for a full queue, a
 // database that is away, or anybody's context; only for a log that has closed, or a row that has moved on.
-func (k *Keeper) keep(ctx context.Context, l *lease, from row, pair Pair) error {
+func (k *Keeper) keep(ctx context.Context, l *sqldb.Lease, from row, pair Pair) error {
 	ctx = context.WithoutCancel(ctx)
-	defer l.renew(ctx)()
+	defer l.Renew(ctx)()
 	var restored bool
 	waits := sync.OnceFunc(func() {
 		k.log.Error("a rotated token waits in memory for the database: it is lost if the gateway stops before that is back", "account", from.Account)

@@ -189,3 +189,8 @@ func (k *Keeper) begin() bool {
 	k.working.Add(1)
 	return true
 }
+
+// newLease keeps other processes, and other flights of this one, from refreshing an account.
+func (k *Keeper) newLease(account string) *sqldb.Lease {
+	return k.db.NewLease("refresh/"+account, leaseFor)
+}

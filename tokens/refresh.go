@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gatehouse/events"
+	"gatehouse/internal/sqldb"
 	"gatehouse/internal/vault"
 )
 
@@ -72,12 +73,12 @@ func (k *Keeper) refreshHeld(ctx context.Context, account string, rejected vault
 		return done, err
 	}
 	l := k.newLease(account)
-	held, err := l.wait(ctx, look)
+	held, err := l.Wait(ctx, look)
 	if err != nil {
 		return vault.Secret{}, err
 	}
 	if held {
-		defer l.release(ctx)
+		defer l.Release(ctx)
 	}
 	for range 3 {
 		r, err := k.connected(ctx, account)
@@ -102,7 +103,7 @@ func (k *Keeper) refreshHeld(ctx context.Context, account string, rejected vault
 
 // ask refreshes at DoorFlow and stores what comes. errSuperseded means that the row has changed
 // meanwhile and should be looked at again.
-func (k *Keeper) ask(ctx context.Context, l *lease, r row, rejected vault.Secret) (vault.Secret, error) {
+func (k *Keeper) ask(ctx context.Context, l *sqldb.Lease, r row, rejected vault.Secret) (vault.Secret, error) {
 	// A replica whose clock is ahead may have refreshed it in our future: that is no fresher than as long ago.
 	if age := k.now().Sub(time.UnixMilli(r.RefreshedAt)).Abs(); !rejected.IsZero() && age < k.pace.rest(r.Account) {
 		return vault.Secret{}, errFreshRejected

@@ -3,7 +3,10 @@ package sqldb
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Millis is the SQL expression for the database's own clock in Unix milliseconds. Leases are judged by
@@ -49,4 +52,71 @@ func (db *DB) ForgetLeases(ctx context.Context) error {
 		return fmt.Errorf("forgetting leases: %w", err)
 	}
 	return nil
+}
+
+// Lease is one flight's claim to a named lease. Each has a holder of its own, so that two flights of one
+// process exclude each other like those of two.
+type Lease struct {
+	db           *DB
+	name, holder string
+	ttl          time.Duration
+}
+
+// NewLease makes one that is not held yet.
+func (db *DB) NewLease(name string, ttl time.Duration) *Lease {
+	return &Lease{db: db, name: name, holder: uuid.NewString(), ttl: ttl}
+}
+
+// Acquire takes or renews the lease and tells whether it is held now. See DB.Acquire for what that promises.
+func (l *Lease) Acquire(ctx context.Context) (bool, error) {
+	return l.db.Acquire(ctx, l.name, l.holder, l.ttl)
+}
+
+// Wait acquires the lease. While another has it, stop is asked whether there is still a point in waiting.
+func (l *Lease) Wait(ctx context.Context, stop func() (bool, error)) (held bool, err error) {
+	for pause := 25 * time.Millisecond; ; pause = min(pause*3/2, 500*time.Millisecond) {
+		if held, err = l.Acquire(ctx); held || err != nil {
+			return held, err
+		}
+		if stopped, err := stop(); stopped || err != nil {
+			return false, err
+		}
+		timer := time.NewTimer(pause/2 + rand.N(pause))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return false, context.Cause(ctx)
+		}
+	}
+}
+
+// Renew keeps the lease until the function that it returns is called. A renewal that fails is tried again.
+func (l *Lease) Renew(ctx context.Context) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ticker := time.NewTicker(l.ttl / 3)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				_, _ = l.Acquire(ctx)
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// Release lets the next one in at once, also when ctx has ended. If it fails the lease runs out.
+func (l *Lease) Release(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	_ = l.db.Release(ctx, l.name, l.holder)
 }
