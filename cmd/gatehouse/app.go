@@ -27,6 +27,7 @@ import (
 	"gatehouse/keys"
 	"gatehouse/migrations"
 	"gatehouse/oauth"
+	"gatehouse/sharing"
 	"gatehouse/tokens"
 	"gatehouse/web"
 	"gatehouse/webhooks"
@@ -149,7 +150,7 @@ func (a *App) openVault(ctx context.Context) (err error) {
 
 // sealedColumns are all places of sealed values. A rotation of the keys leaves behind what is not here.
 func sealedColumns() []vault.Column {
-	return slices.Concat(vault.SealedColumns(), tokens.SealedColumns(), oauth.SealedColumns())
+	return slices.Concat(vault.SealedColumns(), tokens.SealedColumns(), oauth.SealedColumns(), sharing.SealedColumns())
 }
 
 // replicaName is what operators know a process by.

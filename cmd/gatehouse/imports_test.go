@@ -26,6 +26,7 @@ var mayImport = map[string][]string{
 	"doorflow/doorflowsim":     {"doorflow"},
 	"events":                   {"internal/"},
 	"oauth":                    {"doorflow", "events", "internal/"},
+	"sharing":                  {"doordeck", "events", "internal/"},
 	"passthrough":              {"doorflow", "tokens", "internal/"},
 	"tokens":                   {"events", "internal/"},
 	"webhooks":                 {"doorflow", "events", "internal/"},
@@ -36,8 +37,8 @@ var mayImport = map[string][]string{
 	"internal/natsauth":        {"events", "internal/"},
 	"internal/sqldb/sqldbtest": {"internal/sqldb", "migrations"},
 	"internal/":                {},
-	"web":                      {"apikeys", "doorflow", "events", "oauth", "passthrough", "tokens", "webhooks", "internal/"},
-	"cmd/gatehouse":            {"apikeys", "doordeck/doordecksim", "doorflow", "doorflow/doorflowsim", "events", "keys", "oauth", "passthrough", "tokens", "webhooks", "web", "migrations", "internal/"},
+	"web":                      {"apikeys", "doorflow", "events", "oauth", "passthrough", "sharing", "tokens", "webhooks", "internal/"},
+	"cmd/gatehouse":            {"apikeys", "doordeck", "doordeck/doordecksim", "doorflow", "doorflow/doorflowsim", "events", "keys", "oauth", "passthrough", "sharing", "tokens", "webhooks", "web", "migrations", "internal/"},
 }
 
 // onlyIn says which files may know a library that must stay replaceable.
