@@ -62,7 +62,7 @@ func NewClient(c Config) (*Client, error) {
 		return nil, errors.New("the Doordeck API URL must be like https://api.doordeck.com: no user, query or fragment")
 	}
 	if c.Transport == nil {
-		c.Transport = newTransport()
+		c.Transport = NewTransport()
 	}
 	return &Client{base: base, http: &http.Client{
 		Transport: c.Transport,
@@ -71,7 +71,8 @@ func NewClient(c Config) (*Client, error) {
 	}}, nil
 }
 
-func newTransport() *http.Transport {
+// NewTransport is what a Client uses that is given none, for whoever wants to wrap it.
+func NewTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,

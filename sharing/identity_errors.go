@@ -6,6 +6,8 @@ import (
 )
 
 var (
+	// ErrOff says that Doordeck is not configured.
+	ErrOff = errors.New("Doordeck is not configured")
 	// ErrNoIdentity says that there is no identity of that name, or none any more.
 	ErrNoIdentity = errors.New("there is no such identity")
 	// ErrTooManyIdentities says that there are as many identities as there may be.
@@ -25,6 +27,10 @@ var (
 	ErrNoDoor = errors.New("the identity has no such door")
 	// ErrNotDoorAdmin says that the identity is no administrator of the door.
 	ErrNotDoorAdmin = errors.New("the identity is no administrator of the door")
+	// ErrDoordeckAway says that Doordeck does not answer; an *AwayError is one or the other.
+	ErrDoordeckAway = errors.New("Doordeck does not answer")
+	// ErrDoordeckBusy says that Doordeck was asked too often.
+	ErrDoordeckBusy = errors.New("Doordeck was asked too often")
 	// ErrDoordeckRefuses says that Doordeck refused a call as it was, and would again.
 	ErrDoordeckRefuses = errors.New("Doordeck refuses")
 
@@ -57,12 +63,22 @@ type AwayError struct {
 	cause error
 }
 
+func (e *AwayError) sentinel() error {
+	if e.TooMany {
+		return ErrDoordeckBusy
+	}
+	return ErrDoordeckAway
+}
+
 func (e *AwayError) Error() string {
 	if e.cause != nil {
 		return e.cause.Error()
 	}
-	return "Doordeck was asked too often; wait"
+	return e.sentinel().Error()
 }
+
+// Is tells ErrDoordeckAway and ErrDoordeckBusy.
+func (e *AwayError) Is(target error) bool { return target == e.sentinel() }
 
 func (e *AwayError) Unwrap() error { return e.cause }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gatehouse/internal/invalid"
+	"gatehouse/internal/sqldb"
 )
 
 // Identity is what may be shown of one: everything but its keys.
@@ -109,6 +110,19 @@ func (i *Identities) List(ctx context.Context, after string, limit int, names []
 		page[n] = r.shown()
 	}
 	return page, more, nil
+}
+
+// Stored returns up to 1000 identities of a database that no gateway need have open.
+func Stored(ctx context.Context, db *sqldb.DB) ([]Identity, error) {
+	var rows []row
+	if err := db.Select(ctx, &rows, `SELECT `+identityColumns+` FROM identities WHERE deleted_at = 0 ORDER BY name LIMIT 1000`); err != nil {
+		return nil, fmt.Errorf("reading the identities: %w", err)
+	}
+	all := make([]Identity, len(rows))
+	for n, r := range rows {
+		all[n] = r.shown()
+	}
+	return all, nil
 }
 
 func parseCursor(s string) (at int64, name string, ok bool) {

@@ -37,6 +37,8 @@ func (i *Identities) Register(ctx context.Context, name string, newKey *bool) (I
 			if err := t.chooseKey(ctx, *newKey); err != nil {
 				return err
 			}
+		} else if t.row.Status == StatusReady && t.since(t.row.RegisteredAt) < sendAgain {
+			return nil // it was registered just now, by Run or another replica
 		}
 		return t.look(ctx, true)
 	})

@@ -28,11 +28,17 @@ func (everything) Status(echo.Context) error       { return nil }
 func (everything) Rotate(echo.Context) error       { return nil }
 func (everything) Drop(echo.Context) error         { return nil }
 func (everything) Handle(echo.Context) error       { return nil }
+func (everything) Register(echo.Context) error     { return nil }
+func (everything) Verify(echo.Context) error       { return nil }
+func (everything) Check(echo.Context) error        { return nil }
+func (everything) Doors(echo.Context) error        { return nil }
+func (everything) Door(echo.Context) error         { return nil }
+func (everything) DoorUsers(echo.Context) error    { return nil }
 
 // everyRoute gives a server all routes there are.
 func everyRoute(c *web.Config) {
 	c.Connect, c.Connections, c.DoorFlow, c.Audit, c.Keys = everything{}, everything{}, everything{}, everything{}, everything{}
-	c.Ring, c.NATSCredentials = everything{}, everything{}
+	c.Ring, c.NATSCredentials, c.Identities = everything{}, everything{}, everything{}
 }
 
 // described reads the paths and methods of the description by their indentation.

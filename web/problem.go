@@ -20,6 +20,7 @@ import (
 	"gatehouse/internal/sqldb"
 	"gatehouse/oauth"
 	"gatehouse/passthrough"
+	"gatehouse/sharing"
 	"gatehouse/tokens"
 	"gatehouse/webhooks"
 )
@@ -36,6 +37,8 @@ type Problem struct {
 	Field string `json:"field,omitempty"`
 	// ConnectionStatus is why an account's connection cannot be used.
 	ConnectionStatus string `json:"connection_status,omitempty"`
+	// IdentityStatus is why nothing can be signed as an identity.
+	IdentityStatus string `json:"identity_status,omitempty"`
 
 	retryAfter time.Duration
 }
@@ -107,6 +110,20 @@ var sentinels = []struct {
 	{passthrough.ErrRedirect, http.StatusBadGateway, "doorflow-redirect", "DoorFlow answered with a redirect, which is not followed", 0},
 	{passthrough.ErrTooLarge, http.StatusBadGateway, "doorflow-too-large", "DoorFlow's answer is over 16 MiB; ask for pages", 0},
 
+	{sharing.ErrOff, http.StatusServiceUnavailable, "doordeck-off", "this gateway has no Doordeck application: set GATEHOUSE_DOORDECK_ISSUER, GATEHOUSE_DOORDECK_SIGNING_KEY_FILE and GATEHOUSE_DOORDECK_KEY_ID", 0},
+	{sharing.ErrNoIdentity, http.StatusNotFound, "not-found", "there is no such identity", 0},
+	{sharing.ErrTooManyIdentities, http.StatusConflict, "too-many-identities", "there are as many identities as there may be; delete some", 0},
+	{sharing.ErrReserved, http.StatusConflict, "reserved", "the person's subject or address is an identity's", 0},
+	{sharing.ErrNotPending, http.StatusConflict, "not-pending", "the identity does not wait for a code; its status says what it is", 0},
+	{sharing.ErrNoCode, http.StatusConflict, "no-code", "no code is open: none was sent, or too many wrong ones were tried; have one sent with verify", 0},
+	{sharing.ErrCodeWrong, http.StatusForbidden, "code-wrong", "Doordeck does not take the code: it is wrong, or older than five minutes", 0},
+	{sharing.ErrBusy, http.StatusTooManyRequests, "busy", "the identity is being worked on; send it again", 2 * time.Second},
+	{sharing.ErrNoDoor, http.StatusNotFound, "not-found", "there is no such door, or the identity may not see it", 0},
+	{sharing.ErrNotDoorAdmin, http.StatusForbidden, "not-door-admin", "the identity is no administrator of the door", 0},
+	{sharing.ErrDoordeckBusy, http.StatusTooManyRequests, "doordeck-busy", "Doordeck has been asked too often; wait", 30 * time.Second},
+	{sharing.ErrDoordeckAway, http.StatusServiceUnavailable, "doordeck-away", "Doordeck cannot be reached or does not answer; send it again", 5 * time.Second},
+	{sharing.ErrDoordeckRefuses, http.StatusBadGateway, "doordeck-refuses", "Doordeck refuses this gateway or this request; the gateway's log and doctor tell more", 0},
+
 	{tokens.ErrUnavailable, http.StatusServiceUnavailable, "doorflow-unavailable", "DoorFlow gives no access token at the moment", 10 * time.Second},
 }
 
@@ -120,6 +137,16 @@ func problemOf(err error) (p Problem, expected bool) {
 	if inactive, ok := errors.AsType[*passthrough.NotActive](err); ok {
 		p := newProblem(http.StatusConflict, "not-active", "the account's connection to DoorFlow is "+inactive.Status+", and must be active", 0)
 		p.ConnectionStatus = inactive.Status
+		return p, true
+	}
+	if unready, ok := errors.AsType[*sharing.NotReadyError](err); ok {
+		p := newProblem(http.StatusConflict, "identity-not-ready", "nothing can be signed as this identity: it is "+unready.Status, 0)
+		p.IdentityStatus = unready.Status
+		return p, true
+	}
+	if taken, ok := errors.AsType[*sharing.TakenError](err); ok {
+		p := newProblem(http.StatusConflict, "taken", "another identity has this "+taken.Field+", or had it before it was deleted", 0)
+		p.Field = taken.Field
 		return p, true
 	}
 	if fault, ok := errors.AsType[*invalid.Error](err); ok {

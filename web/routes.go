@@ -68,6 +68,21 @@ type NATSCredentialHandlers interface {
 	Delete(echo.Context) error
 }
 
+// IdentityHandlers make, show, register and delete the Doordeck administrators that the gateway signs as, and
+// show their doors.
+type IdentityHandlers interface {
+	Create(echo.Context) error
+	List(echo.Context) error
+	Get(echo.Context) error
+	Delete(echo.Context) error
+	Register(echo.Context) error
+	Verify(echo.Context) error
+	Check(echo.Context) error
+	Doors(echo.Context) error
+	Door(echo.Context) error
+	DoorUsers(echo.Context) error
+}
+
 // WebhookPath is where DoorFlow sends webhooks.
 const WebhookPath = "/webhooks/doorflow"
 
@@ -122,6 +137,19 @@ func (s *Server) apiRoutes(e *echo.Echo) {
 		e.POST("/v1/nats-credentials", h.Create, s.requires("admin"))
 		e.GET("/v1/nats-credentials", h.List, s.requires("admin"))
 		e.DELETE("/v1/nats-credentials/:name", h.Delete, s.requires("admin"))
+	}
+	if h := s.config.Identities; h != nil {
+		const path = "/v1/identities/:name"
+		e.POST("/v1/identities", h.Create, s.requires(scopeAdmin))
+		e.GET("/v1/identities", h.List, s.requires("identities:read"))
+		e.GET(path, h.Get, s.requires("identities:read"))
+		e.DELETE(path, h.Delete, s.requires(scopeAdmin))
+		e.POST(path+"/register", h.Register, s.requires("identities:write"))
+		e.POST(path+"/verify", h.Verify, s.requires("identities:write"))
+		e.POST(path+"/check", h.Check, s.requires("identities:write"))
+		e.GET(path+"/doors", h.Doors, s.requires("operations:read"))
+		e.GET(path+"/doors/:lock", h.Door, s.requires("operations:read"))
+		e.GET(path+"/doors/:lock/users", h.DoorUsers, s.requires("operations:read"))
 	}
 	if h := s.config.Audit; h != nil {
 		e.GET("/v1/audit", h.List, s.requires("audit:read"))

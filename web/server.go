@@ -38,6 +38,7 @@ type Config struct {
 	Audit       AuditHandlers
 	Keys        KeyHandlers
 	Ring        RingHandlers
+	Identities  IdentityHandlers
 
 	NATSCredentials NATSCredentialHandlers
 }

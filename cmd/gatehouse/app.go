@@ -61,6 +61,8 @@ type App struct {
 	fetcher  *webhooks.Fetcher
 	catchup  *webhooks.Catchup
 
+	identities *sharing.Identities // with a Doordeck application only
+
 	public, private, ops net.Listener // private and ops may be nil
 	servers              []func(context.Context) error
 	withoutRelay         bool // for measuring
@@ -78,7 +80,7 @@ func Open(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) 
 		}
 	}()
 	steps := []func(context.Context) error{
-		a.openTracing, a.openListeners, a.openData, a.openVault, a.openNATS, a.openLog, a.openKeys, a.openDoorFlow, a.openWeb,
+		a.openTracing, a.openListeners, a.openData, a.openVault, a.openNATS, a.openLog, a.openKeys, a.openDoorFlow, a.openDoordeck, a.openWeb,
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
@@ -286,6 +288,9 @@ func (a *App) stages() []stage {
 	}
 	if a.keeper != nil {
 		work.parts = append(work.parts, a.fetcher.Run, a.catchup.Run, a.keeper.Run, a.connect.Run)
+	}
+	if a.identities != nil {
+		work.parts = append(work.parts, a.identities.Run)
 	}
 	if !a.withoutRelay {
 		back.parts = append(back.parts, a.relay.Run)

@@ -34,6 +34,8 @@ type commands struct {
 	Webhook     webhookCommands    `cmd:"" help:"Sign or send a webhook as DoorFlow would."`
 	Connect     connectCommand     `cmd:"" help:"Make a link that connects a customer's DoorFlow account."`
 	Connections connectionCommands `cmd:"" help:"List, show or disconnect connected accounts."`
+	Identities  identityCommands   `cmd:"" help:"Make, register, verify or delete the Doordeck administrators that the gateway signs as."`
+	Doors       doorsCommand       `cmd:"" help:"List an identity's doors, show one, or who has it."`
 	Messages    messageCommands    `cmd:"" help:"Follow, list or replay what the gateway says."`
 	Audit       auditCommand       `cmd:"" help:"Show who did what, newest first."`
 	APIKeys     apiKeyCommands     `cmd:"" name:"api-keys" help:"Make, list or revoke the keys that programs call with."`

@@ -138,9 +138,14 @@ type page[T any] struct {
 
 // list reads pages until there are limit items, or no more.
 func list[T any](ctx context.Context, c *client, path string, query url.Values, limit int) ([]T, error) {
+	return listBy[T](ctx, c, path, query, limit, 500)
+}
+
+// listBy is list with pages of another size.
+func listBy[T any](ctx context.Context, c *client, path string, query url.Values, limit, size int) ([]T, error) {
 	items := []T{}
 	for len(items) < limit {
-		query.Set("limit", fmt.Sprint(min(limit-len(items), 500)))
+		query.Set("limit", fmt.Sprint(min(limit-len(items), size)))
 		var p page[T]
 		if err := c.do(ctx, http.MethodGet, path, query, nil, &p); err != nil {
 			return nil, err

@@ -52,8 +52,14 @@ type Config struct {
 	DoorflowCatchup          time.Duration `default:"10m" help:"How often events are compared with what webhooks brought."`
 	DoorflowSilence          time.Duration `default:"24h" help:"After so long without a webhook an account is checked and called silent. 0: never."`
 	DoorflowRate             int           `default:"5" placeholder:"N" help:"Requests a second for each account, at most four at once. DoorFlow publishes no limit. Default: ${default}."`
-	CredentialNumbers        numbersMode   `default:"mask" enum:"mask,hmac,pass" help:"Card numbers and PINs in published events: mask, hmac (a stable pseudonym) or pass."`
-	Retention                time.Duration `default:"168h" help:"How long published messages are kept."`
+
+	DoordeckAPIURL         *url.URL `name:"doordeck-api-url" default:"https://api.doordeck.com" placeholder:"URL" help:"Doordeck's API. https unless loopback. Default: ${default}."`
+	DoordeckIssuer         string   `placeholder:"URL" help:"The OpenID issuer, exactly as it is registered for the Doordeck application. Without it the Doordeck parts are off."`
+	DoordeckSigningKeyFile string   `placeholder:"FILE" help:"The application's private key (JWK or PEM; Ed25519, EC or RSA), readable by its owner alone."`
+	DoordeckKeyID          string   `name:"doordeck-key-id" placeholder:"ID" help:"The kid that the key is registered under. Default: the JWK's own."`
+
+	CredentialNumbers numbersMode   `default:"mask" enum:"mask,hmac,pass" help:"Card numbers and PINs in published events: mask, hmac (a stable pseudonym) or pass."`
+	Retention         time.Duration `default:"168h" help:"How long published messages are kept."`
 
 	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 	LogFormat string `placeholder:"FORMAT" help:"text or json. Default: text on a terminal, else json."`
@@ -78,7 +84,7 @@ func fault(variable, format string, args ...any) error {
 
 // Validate checks the whole configuration before anything is opened.
 func (c *Config) Validate() error {
-	checks := []func() error{c.checkURLs, c.checkTLS, c.checkNATS, c.checkDoorFlow, c.checkStorage, c.checkReturnURLs}
+	checks := []func() error{c.checkURLs, c.checkTLS, c.checkNATS, c.checkDoorFlow, c.checkDoordeck, c.checkStorage, c.checkReturnURLs}
 	for _, check := range checks {
 		if err := check(); err != nil {
 			return err
@@ -110,7 +116,10 @@ func (c *Config) checkURLs() error {
 		name string
 		url  *url.URL
 	}{
-		{"PUBLIC_URL", c.PublicURL}, {"DOORFLOW_API_URL", c.DoorflowAPIURL}, {"DOORFLOW_AUTHORIZE_URL", c.DoorflowAuthorizeURL},
+		{"PUBLIC_URL", c.PublicURL},
+		{"DOORFLOW_API_URL", c.DoorflowAPIURL},
+		{"DOORFLOW_AUTHORIZE_URL", c.DoorflowAuthorizeURL},
+		{"DOORDECK_API_URL", c.DoordeckAPIURL},
 	} {
 		switch {
 		case u.url.Hostname() == "" || (u.url.Scheme != "https" && u.url.Scheme != "http"):

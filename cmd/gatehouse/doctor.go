@@ -15,7 +15,7 @@ import (
 )
 
 // doctorCommand looks at everything a gateway with this configuration depends on. It changes nothing: it
-// makes no directory, database, key set or stream, and asks DoorFlow for nothing that has an effect.
+// makes no directory, database, key set or stream, and asks DoorFlow and Doordeck for nothing that has an effect.
 type doctorCommand struct {
 	Config
 	JSON bool `env:"-" help:"Print JSON."`
@@ -89,6 +89,7 @@ func (c *doctorCommand) checks() []check {
 	} else {
 		checks = append(checks, check{"DoorFlow", far.none})
 	}
+	checks = append(checks, (&doordeckCheck{doctorCommand: c}).checks()...)
 	return append(checks, check{"running gateway", c.checkGateway}, check{"public URL", c.checkPublicURL})
 }
 

@@ -15,6 +15,7 @@ import (
 	"gatehouse/keys"
 	"gatehouse/oauth"
 	"gatehouse/passthrough"
+	"gatehouse/sharing"
 	"gatehouse/tokens"
 	"gatehouse/web"
 )
@@ -80,6 +81,7 @@ func (a *App) webConfig() web.Config {
 		Ring:            &keys.Handlers{Ring: a.ring},
 		NATSCredentials: &natsauth.Handlers{Credentials: a.nats, Accounts: web.Accounts, Identities: web.Identities},
 	}
+	c.Identities = &sharing.IdentityHandlers{Of: a.identities, Allowed: web.Identities}
 	if a.keeper != nil {
 		c.Webhooks, c.Connect, c.Connections = a.receiver, a.connect, &tokens.Handlers{Keeper: a.keeper, Accounts: web.Accounts}
 		c.DoorFlow = &passthrough.Handlers{

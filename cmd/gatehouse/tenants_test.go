@@ -12,6 +12,7 @@ import (
 
 	"gatehouse/apikeys"
 	program "gatehouse/cmd/gatehouse"
+	"gatehouse/doordeck/doordecksim"
 	"gatehouse/doorflow/doorflowsim"
 )
 
@@ -57,8 +58,9 @@ func fixed(path string) func(*tenant) (string, string) {
 	return func(*tenant) (string, string) { return path, "" }
 }
 
-func ofAccount(tn *tenant) any { return tn.account }
-func ofMessage(tn *tenant) any { return tn.messages[0] }
+func ofAccount(tn *tenant) any  { return tn.account }
+func ofIdentity(tn *tenant) any { return tn.identity }
+func ofMessage(tn *tenant) any  { return tn.messages[0] }
 
 // access is what every route asks of a key, by method and path; what follows tells apart requests of one route
 // that need different scopes. A route that is missing here fails the test.
@@ -89,6 +91,26 @@ var access = map[string]route{
 	"POST /v1/keys/drop":                {scope: "admin", ask: fixed("/v1/keys/drop")},
 	"GET /v1/connect-links/:link": {
 		scope: "connections:read", ask: at("/v1/connect-links/%s", func(tn *tenant) any { return tn.open }), own: 200,
+	},
+	"POST /v1/identities":         {scope: "admin", ask: fixed("/v1/identities")},
+	"GET /v1/identities":          {scope: "identities:read", ask: fixed("/v1/identities"), list: true},
+	"GET /v1/identities/:name":    {scope: "identities:read", ask: at("/v1/identities/%s", ofIdentity), own: 200},
+	"DELETE /v1/identities/:name": {scope: "admin", ask: at("/v1/identities/%s", ofIdentity)},
+	"POST /v1/identities/:name/register": {
+		scope: "identities:write", ask: at("/v1/identities/%s/register", ofIdentity), own: 200,
+	},
+	"POST /v1/identities/:name/verify": {
+		scope: "identities:write", ask: at("/v1/identities/%s/verify", ofIdentity), own: 409, // it is ready
+	},
+	"POST /v1/identities/:name/check": {scope: "identities:write", own: 409, ask: func(tn *tenant) (string, string) {
+		return "/v1/identities/" + tn.identity + "/check", `{"code":"123-456"}`
+	}},
+	"GET /v1/identities/:name/doors": {scope: "operations:read", ask: at("/v1/identities/%s/doors", ofIdentity), own: 200},
+	"GET /v1/identities/:name/doors/:lock": {
+		scope: "operations:read", ask: at("/v1/identities/%s/doors/"+doordecksim.LockFront, ofIdentity), own: 200,
+	},
+	"GET /v1/identities/:name/doors/:lock/users": {
+		scope: "operations:read", ask: at("/v1/identities/%s/doors/"+doordecksim.LockFront+"/users", ofIdentity), own: 200,
 	},
 	"POST /v1/messages/:id/replay": {scope: "messages:write", ask: at("/v1/messages/%s/replay", ofMessage), own: 201},
 	"POST /v1/connect-links": {scope: "connections:write", own: 201, ask: func(tn *tenant) (string, string) {
@@ -140,12 +162,13 @@ func TestEveryRouteWithEveryScopeForTwoTenants(t *testing.T) {
 		"GATEHOUSE_RETURN_URLS": returns.URL, "GATEHOUSE_DOORFLOW_SCOPES": "account.person account.channel.readonly account.channel.admit account.event.access.readonly",
 	})
 	df := newCloud(t, g)
+	newDoordeck(t, g)
 	everyRouteIsKnown(t, g)
 	g.start()
 	start := g.bookmark()
 	a, b := &tenant{account: doorflowsim.AccountA, identity: "harbour"}, &tenant{account: doorflowsim.AccountB, identity: "foundry"}
 	g.stop()
-	for _, tn := range []*tenant{a, b} { // nothing speaks of identities by itself yet
+	for _, tn := range []*tenant{a, b} {
 		for _, subject := range []string{"gatehouse.identity." + tn.identity + ".ready", "gatehouse.operation." + tn.identity + ".applied"} {
 			id, err := program.Say(t.Context(), g.flags(g.data), subject)
 			if err != nil {
@@ -155,6 +178,8 @@ func TestEveryRouteWithEveryScopeForTwoTenants(t *testing.T) {
 		}
 	}
 	g.start()
+	g.identity(a.identity, doordecksim.AdminAda)
+	g.identity(b.identity, doordecksim.AdminBen)
 	for _, tn := range []*tenant{a, b} {
 		g.settle(tn, returns.URL)
 	}
@@ -287,7 +312,7 @@ func listsOwn(t *testing.T, g *gateway, key, name string, tn, other *tenant) {
 				t.Errorf("%s shows what is another's: %s", way, a.body)
 			}
 		}
-		if i == 0 && (a.status != http.StatusOK || !strings.Contains(string(a.body), tn.account)) {
+		if i == 0 && (a.status != http.StatusOK || !strings.Contains(string(a.body), tn.account) && !strings.Contains(string(a.body), tn.identity)) {
 			t.Errorf("%s: %d %s", way, a.status, a.body)
 		}
 	}

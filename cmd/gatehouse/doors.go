@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"gatehouse/sharing"
+)
+
+type doorsCommand struct {
+	client
+	Identity string `arg:"" help:"The identity whose doors to show."`
+	Lock     string `arg:"" optional:"" help:"One door, by its id. Default: list them."`
+	Users    bool   `env:"-" help:"Who has the door."`
+	Limit    int    `env:"-" default:"1000" help:"At most so many."`
+	JSON     bool   `env:"-" help:"Print JSON."`
+}
+
+func (c *doorsCommand) Run(ctx context.Context, t *terminal) error {
+	switch {
+	case c.Users && c.Lock == "":
+		return usageError("--users: want the id of a door")
+	case c.Users:
+		return c.users(ctx, t)
+	case c.Lock != "":
+		return c.one(ctx, t)
+	}
+	return c.all(ctx, t)
+}
+
+func (c *doorsCommand) all(ctx context.Context, t *terminal) error {
+	// The gateway asks for each door by itself, so pages are small.
+	doors, err := listBy[sharing.Door](ctx, &c.client, identityPath(c.Identity, "/doors"), url.Values{}, c.Limit, 100)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return writeJSON(t.out, doors)
+	}
+	if len(doors) == 0 {
+		_, err := fmt.Fprintln(t.out, "There is no door that this identity may share.")
+		return err
+	}
+	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "DOOR\tNAME\tONLINE\tROLE\tBATCHES")
+	for _, d := range doors {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", printable(string(d.ID)), printable(d.Name), online(d), printable(orDash(string(d.Role))), yes(d.BatchSharing))
+	}
+	return w.Flush()
+}
+
+func (c *doorsCommand) one(ctx context.Context, t *terminal) error {
+	var d sharing.Door
+	if err := c.do(ctx, http.MethodGet, c.path(), nil, nil, &d); err != nil {
+		return err
+	}
+	if c.JSON {
+		return writeJSON(t.out, d)
+	}
+	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	lines := [][2]string{
+		{"door", string(d.ID)},
+		{"name", d.Name},
+		{"online", online(d)},
+		{"role", orDash(string(d.Role))},
+		{"from", local(d.Start)},
+		{"until", local(d.End)},
+	}
+	for name, value := range d.Capabilities {
+		lines = append(lines, [2]string{name, value})
+	}
+	slices.SortFunc(lines[6:], func(a, b [2]string) int { return slices.Compare(a[:], b[:]) })
+	for _, line := range lines {
+		fmt.Fprintf(w, "%s\t%s\n", printable(line[0]), printable(line[1]))
+	}
+	return w.Flush()
+}
+
+func (c *doorsCommand) users(ctx context.Context, t *terminal) error {
+	users, err := list[sharing.DoorUser](ctx, &c.client, c.path()+"/users", url.Values{}, c.Limit)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return writeJSON(t.out, users)
+	}
+	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "USER\tROLE\tEMAIL\tNAME\tFROM\tUNTIL")
+	for _, u := range users {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", printable(string(u.User)), printable(string(u.Role)), printable(orDash(u.Email)),
+			printable(orDash(u.DisplayName)), local(u.Start), forEver(u.End))
+	}
+	return w.Flush()
+}
+
+func (c *doorsCommand) path() string {
+	return identityPath(c.Identity, "/doors/", url.PathEscape(c.Lock))
+}
+
+func online(d sharing.Door) string {
+	if d.Connected == nil {
+		return "?"
+	}
+	return yes(*d.Connected)
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func forEver(t time.Time) string {
+	if t.IsZero() {
+		return "for ever"
+	}
+	return local(t)
+}
