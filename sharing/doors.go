@@ -48,23 +48,32 @@ type DoorUser struct {
 	End         time.Time       `json:"end,omitzero"`
 }
 
-func door(l doordeck.Lock) Door {
+func shownDoor(l doordeck.Lock) Door {
 	return Door{
 		ID: l.ID, Name: l.Name, Connected: &l.Connected, Role: l.Role, Start: l.Start, End: l.End,
 		BatchSharing: l.Supports(doordeck.BatchSharing), Capabilities: l.Capabilities,
 	}
 }
 
+// ask calls Doordeck as an identity. That needs no key: who may see a door depends on the token alone.
+func (i *Identities) ask(ctx context.Context, name string, call func(context.Context, doordeck.Token) error) error {
+	r, err := i.read(ctx, name)
+	if err != nil {
+		return err
+	}
+	return i.call(ctx, r.person(), call)
+}
+
 // Doors returns a page of the locks that an identity may share, by name, and the cursor of the next page, "" at
-// the end. Errors: those of Session; ErrDoordeckRefuses, *AwayError, *invalid.Error.
+// the end. Errors: ErrNoIdentity, ErrDoordeckRefuses, *AwayError, *invalid.Error.
 func (i *Identities) Doors(ctx context.Context, name, after string, limit int) (page []Door, more string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, doorsFor)
 	defer cancel()
-	session, err := i.Session(ctx, name)
-	if err != nil {
-		return nil, "", err
-	}
-	locks, err := i.client.ShareableLocks(ctx, session.Token)
+	var locks []doordeck.NamedLock
+	err = i.ask(ctx, name, func(ctx context.Context, token doordeck.Token) (err error) {
+		locks, err = i.client.ShareableLocks(ctx, token)
+		return err
+	})
 	if err != nil {
 		return nil, "", doorError(ctx, err)
 	}
@@ -76,64 +85,62 @@ func (i *Identities) Doors(ctx context.Context, name, after string, limit int) (
 	group, asking := errgroup.WithContext(ctx)
 	group.SetLimit(doorsAtOnce)
 	for n, l := range locks {
-		group.Go(func() error {
-			lock, err := i.client.Lock(asking, session.Token, l.ID)
-			if gone, ok := errors.AsType[*doordeck.Error](err); ok && (gone.Class == doordeck.NotFound || gone.Class == doordeck.Forbidden) {
-				page[n] = Door{ID: l.ID, Name: l.Name} // it was taken away this moment
-				return nil
+		group.Go(func() (err error) {
+			if page[n], err = i.door(asking, name, l.ID); errors.Is(err, ErrNoDoor) {
+				page[n], err = Door{ID: l.ID, Name: l.Name}, nil // it was taken away this moment
 			}
-			page[n] = door(lock)
 			return err
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return nil, "", doorError(ctx, err)
-	}
-	return page, more, nil
+	return page, more, group.Wait()
 }
 
-// Door returns one lock of an identity. Errors: those of Session; ErrNoDoor, ErrDoordeckRefuses, *AwayError.
+// Door returns one lock of an identity. Errors: ErrNoIdentity, ErrNoDoor, ErrDoordeckRefuses, *AwayError.
 func (i *Identities) Door(ctx context.Context, name string, id doordeck.LockID) (Door, error) {
 	ctx, cancel := context.WithTimeout(ctx, doorsFor)
 	defer cancel()
+	return i.door(ctx, name, id)
+}
+
+func (i *Identities) door(ctx context.Context, name string, id doordeck.LockID) (Door, error) {
 	if !id.Valid() {
 		return Door{}, ErrNoDoor
 	}
-	session, err := i.Session(ctx, name)
-	if err != nil {
-		return Door{}, err
-	}
-	lock, err := i.client.Lock(ctx, session.Token, id)
-	if refused, ok := errors.AsType[*doordeck.Error](err); ok && refused.Class == doordeck.Forbidden {
+	var lock doordeck.Lock
+	err := i.ask(ctx, name, func(ctx context.Context, token doordeck.Token) (err error) {
+		lock, err = i.client.Lock(ctx, token, id)
+		return err
+	})
+	if isForbidden(err) {
 		return Door{}, ErrNoDoor
 	}
 	if err != nil {
 		return Door{}, doorError(ctx, err)
 	}
-	return door(lock), nil
+	return shownDoor(lock), nil
 }
 
 // DoorUsers returns a page of those who have a lock, by their ids, and the cursor of the next page, "" at the end.
-// Errors: those of Door; ErrNotDoorAdmin.
+// Errors: those of Door; ErrNotDoorAdmin, *invalid.Error.
 func (i *Identities) DoorUsers(ctx context.Context, name string, id doordeck.LockID, after string, limit int) (page []DoorUser, more string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, doorsFor)
 	defer cancel()
 	if !id.Valid() {
 		return nil, "", ErrNoDoor
 	}
-	session, err := i.Session(ctx, name)
-	if err != nil {
+	var users []doordeck.LockUser
+	err = i.ask(ctx, name, func(ctx context.Context, token doordeck.Token) (err error) {
+		users, err = i.client.LockUsers(ctx, token, id)
+		return err
+	})
+	if isForbidden(err) {
+		// Who has no access at all may be answered the same, and should not learn that the lock exists.
+		if _, err = i.door(ctx, name, id); err == nil {
+			err = ErrNotDoorAdmin
+		}
 		return nil, "", err
 	}
-	users, err := i.client.LockUsers(ctx, session.Token, id)
 	if err != nil {
-		if refused, ok := errors.AsType[*doordeck.Error](err); ok && refused.Class == doordeck.Forbidden {
-			// Who has no access at all is answered the same; they should not learn that the lock exists.
-			if _, err := i.Door(ctx, name, id); err != nil {
-				return nil, "", err
-			}
-			return nil, "", ErrNotDoorAdmin
-		}
 		return nil, "", doorError(ctx, err)
 	}
 	users, more, err = paged(users, after, limit, func(u doordeck.LockUser) string { return string(u.ID) })
@@ -142,6 +149,11 @@ func (i *Identities) DoorUsers(ctx context.Context, name string, id doordeck.Loc
 		page[n] = DoorUser{User: u.ID, Email: u.Email, DisplayName: u.DisplayName, Role: u.Role, Start: u.Start, End: u.End}
 	}
 	return page, more, err
+}
+
+func isForbidden(err error) bool {
+	answer, ok := errors.AsType[*doordeck.Error](err)
+	return ok && answer.Class == doordeck.Forbidden
 }
 
 // doorError says in this package's words why Doordeck did not answer about a door.

@@ -10,6 +10,7 @@ import (
 
 	"gatehouse/doordeck"
 	"gatehouse/internal/invalid"
+	"gatehouse/internal/sqldb"
 )
 
 const (
@@ -178,11 +179,11 @@ func (t *turn) refused(ctx context.Context, err error) error {
 	if ctx.Err() != nil { // it is us who stopped
 		return ctx.Err()
 	}
-	if errors.Is(err, errMoved) {
-		return err
-	}
 	r, status := &t.row, StatusFailed
 	answer, fromDoordeck := errors.AsType[*doordeck.Error](err)
+	if !fromDoordeck && (errors.Is(err, errMoved) || sqldb.Broken(err)) {
+		return err
+	}
 	switch {
 	case !fromDoordeck:
 		t.note("internal", "the gateway cannot use the identity's key or address; see its log", refusedFirst, refusedMost, 0)

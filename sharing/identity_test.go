@@ -1,10 +1,16 @@
 package sharing_test
 
 import (
+	"errors"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"gatehouse/doordeck"
 	"gatehouse/doordeck/doordecksim"
+	"gatehouse/internal/audit"
+	"gatehouse/internal/invalid"
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/sqldb/sqldbtest"
 	"gatehouse/sharing"
@@ -18,27 +24,196 @@ func ada() sharing.IdentityRequest {
 	}
 }
 
-func TestAFirstKeyIsReadyAtOnce(t *testing.T) {
+func each(t *testing.T, test func(t *testing.T, r *replica, c *cloud)) {
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
 		c := newCloud(t, doordecksim.Options{})
-		r := newReplica(t, db, keyset(t), c)
+		test(t, newReplica(t, db, keyset(t), c), c)
+	})
+}
+
+func TestAFirstKeyIsReadyAtOnce(t *testing.T) {
+	each(t, func(t *testing.T, r *replica, c *cloud) {
 		made, err := r.Create(t.Context(), ada())
 		must(t, err)
 		if made.Status != sharing.StatusUnregistered {
 			t.Errorf("made as %s", made.Status)
 		}
-		got, err := r.Register(t.Context(), "acme", nil)
-		must(t, err)
-		if got.Status != sharing.StatusReady || got.User == "" {
+		got := r.register(t)
+		user, _ := c.User(doordecksim.AdminAda)
+		if got.Status != sharing.StatusReady || got.User != user.ID || got.NewKey || got.ServesUntil.Before(time.Now().Add(29*24*time.Hour)) {
 			t.Fatalf("%+v", got)
 		}
-		s, err := r.Session(t.Context(), "acme")
+		must(t, r.unlocks(t))
+		if c.Unlocks(doordecksim.LockFront) != 1 {
+			t.Error("the door is not open")
+		}
+		subjects, bodies := r.said(t)
+		if !slices.Equal(subjects, []string{"gatehouse.identity.acme.ready"}) {
+			t.Errorf("said %q", subjects)
+		}
+		for _, private := range []string{"ada@example.test", "+442079460001", doordecksim.AdminAda} {
+			if strings.Contains(bodies, private) {
+				t.Errorf("%s is published", private)
+			}
+		}
+	})
+}
+
+func TestSessionsRegisterWhatIsNew(t *testing.T) {
+	each(t, func(t *testing.T, r *replica, _ *cloud) {
+		_, err := r.Create(t.Context(), ada())
 		must(t, err)
-		signed, err := s.Sign(doordecksim.LockFront, doordeck.Unlock{}, 0)
+		must(t, r.unlocks(t))
+		if _, err := r.Session(t.Context(), "nobody"); !errors.Is(err, sharing.ErrNoIdentity) {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
+func TestWhatCannotBeMade(t *testing.T) {
+	r := newReplica(t, sqldbtest.SQLite(t), keyset(t), newCloud(t, doordecksim.Options{}))
+	for field, change := range map[string]func(*sharing.IdentityRequest){
+		"name":               func(q *sharing.IdentityRequest) { q.Name = "a.b" },
+		"subject":            func(q *sharing.IdentityRequest) { q.Subject = "" },
+		"email":              func(q *sharing.IdentityRequest) { q.Email, q.Telephone = "", "" },
+		"telephone":          func(q *sharing.IdentityRequest) { q.Telephone = "020 7946" },
+		"email_verified":     func(q *sharing.IdentityRequest) { q.Email = "" },
+		"telephone_verified": func(q *sharing.IdentityRequest) { q.Telephone = "" },
+		"display_name":       func(q *sharing.IdentityRequest) { q.DisplayName = "Ada\nAdmin" },
+	} {
+		q := ada()
+		change(&q)
+		_, err := r.Create(t.Context(), q)
+		if fault, ok := errors.AsType[*invalid.Error](err); !ok || fault.Field != field {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
+
+func TestWhatWasTakenStaysTaken(t *testing.T) {
+	each(t, func(t *testing.T, r *replica, _ *cloud) {
+		r.make(t)
+		tryAll := func(when string) {
+			t.Helper()
+			for field, q := range map[string]sharing.IdentityRequest{
+				"name":      {Name: "acme", Subject: "b", Email: "b@example.test"},
+				"subject":   {Name: "b", Subject: doordecksim.AdminAda, Email: "b@example.test"},
+				"email":     {Name: "b", Subject: "b", Email: "ADA@Example.test"},
+				"telephone": {Name: "b", Subject: "b", Telephone: "+442079460001"},
+			} {
+				_, err := r.Create(t.Context(), q)
+				if taken, ok := errors.AsType[*sharing.TakenError](err); !ok || taken.Field != field {
+					t.Errorf("%s, %s: %v", field, when, err)
+				}
+			}
+		}
+		tryAll("in use")
+		must(t, r.Delete(t.Context(), "acme"))
+		tryAll("deleted")
+		if err := r.Delete(t.Context(), "acme"); !errors.Is(err, sharing.ErrNoIdentity) {
+			t.Errorf("%v", err)
+		}
+		if _, err := r.Session(t.Context(), "acme"); !errors.Is(err, sharing.ErrNoIdentity) {
+			t.Errorf("%v", err)
+		}
+		var left int
+		must(t, r.db.Get(t.Context(), &left, `SELECT COUNT(*) FROM identities WHERE subject <> '' OR email <> '' OR telephone <> ''
+			OR display_name <> '' OR user_id <> '' OR chain <> '' OR signing_key IS NOT NULL OR next_key IS NOT NULL`))
+		if left != 0 {
+			t.Error("something is left of a deleted identity")
+		}
+		// What was refused has left nothing behind that would take something up.
+		_, err := r.Create(t.Context(), sharing.IdentityRequest{Name: "b", Subject: "b", Email: "b@example.test"})
 		must(t, err)
-		outcome, err := r.Client().Execute(t.Context(), s.Token, doordecksim.LockFront, signed.JWT)
-		if err != nil || outcome != doordeck.Applied || c.Unlocks(doordecksim.LockFront) != 1 {
-			t.Errorf("%v, %v, %d unlocks", outcome, err, c.Unlocks(doordecksim.LockFront))
+	})
+}
+
+func TestEverythingAnAdministratorDoesIsAudited(t *testing.T) {
+	each(t, func(t *testing.T, r *replica, c *cloud) {
+		c.otherKey(t, doordecksim.AdminAda)
+		ctx := audit.WithActor(t.Context(), audit.Actor{Kind: audit.KindKey, Name: "ops"})
+		_, err := r.Create(ctx, ada())
+		must(t, err)
+		_, err = r.Register(ctx, "acme", nil)
+		must(t, err)
+		_, err = r.Verify(ctx, "acme", "")
+		must(t, err)
+		_, err = r.Check(ctx, "acme", "000")
+		if !errors.Is(err, sharing.ErrCodeWrong) {
+			t.Error(err)
+		}
+		must(t, r.Delete(ctx, "acme"))
+		entries, _, err := r.audit.List(t.Context(), audit.Query{Limit: 100, Actor: "ops"})
+		must(t, err)
+		var got []string
+		for _, e := range slices.Backward(entries) {
+			got = append(got, e.Action+" "+e.Outcome)
+			if e.Target != "acme" {
+				t.Errorf("%+v", e)
+			}
+		}
+		want := []string{
+			"identity.create done", "identity.register started", "identity.register done", "identity.verify started", "identity.verify done",
+			"identity.check started", "identity.check refused", "identity.delete done",
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%q", got)
+		}
+	})
+}
+
+func TestAListHoldsWhatTheCallerMaySee(t *testing.T) {
+	each(t, func(t *testing.T, r *replica, _ *cloud) {
+		for _, name := range []string{"a", "b", "c", "d", "e"} {
+			_, err := r.Create(t.Context(), sharing.IdentityRequest{Name: name, Subject: name, Email: name + "@example.test"})
+			must(t, err)
+		}
+		must(t, r.Delete(t.Context(), "d"))
+		walk := func(names []string) (got []string) {
+			after := ""
+			for {
+				page, next, err := r.List(t.Context(), after, 2, names)
+				must(t, err)
+				for _, i := range page {
+					got = append(got, i.Name)
+				}
+				if after = next; next == "" {
+					return got
+				}
+			}
+		}
+		if got := walk(nil); len(got) != 4 || slices.Contains(got, "d") {
+			t.Errorf("%q", got)
+		}
+		if got := walk([]string{"b", "d", "x"}); !slices.Equal(got, []string{"b"}) {
+			t.Errorf("%q", got)
+		}
+		if got := walk([]string{}); got != nil {
+			t.Errorf("%q", got)
+		}
+		if _, _, err := r.List(t.Context(), "x!", 2, nil); err == nil {
+			t.Error("any cursor will do")
+		}
+	})
+}
+
+func TestProvisioning(t *testing.T) {
+	each(t, func(t *testing.T, r *replica, c *cloud) {
+		r.make(t)
+		lee := doordeck.Person{Subject: "visitor-77", Email: "lee@example.test", Name: "Lee Ann"}
+		must(t, r.Provision(t.Context(), lee))
+		made, ok := c.User("visitor-77")
+		if !ok || made.EmailVerified || made.Email != "lee@example.test" {
+			t.Errorf("%+v", made)
+		}
+		for _, p := range []doordeck.Person{
+			{Subject: doordecksim.AdminAda, Email: "lee@example.test"},
+			{Subject: "x", Email: "Ada@example.test", EmailVerified: true},
+			{Subject: "x", Telephone: "+442079460001"},
+		} {
+			if err := r.Provision(t.Context(), p); !errors.Is(err, sharing.ErrReserved) {
+				t.Errorf("%v: %v", p, err)
+			}
 		}
 	})
 }

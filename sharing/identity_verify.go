@@ -49,14 +49,15 @@ func (t *turn) verify(ctx context.Context, method doordeck.Method) error {
 	if err != nil {
 		return err
 	}
+	var used doordeck.Method
 	err = t.call(ctx, r.person(), func(ctx context.Context, token doordeck.Token) (err error) {
-		method, err = t.client.Verify(ctx, token, key, method)
+		used, err = t.client.Verify(ctx, token, key, method)
 		return err
 	})
 	if err != nil {
 		return t.unanswered(ctx, err)
 	}
-	r.Method, r.CodeSentAt, r.WrongCodes, r.WaitUntil = string(method), t.now().UnixMilli(), 0, 0
+	r.Method, r.CodeSentAt, r.WrongCodes, r.WaitUntil = string(used), t.now().UnixMilli(), 0, 0
 	return t.save(ctx, r)
 }
 

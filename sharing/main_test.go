@@ -3,6 +3,8 @@ package sharing_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
 	"log/slog"
@@ -119,3 +121,87 @@ func newReplica(t testing.TB, db *sqldb.DB, keyset string, c *cloud) *replica {
 
 // keyset is where a test's key set lies.
 func keyset(t testing.TB) string { return filepath.Join(t.TempDir(), "keyset.json") }
+
+// run lets a replica look after the identities until the test ends, or stop is called.
+func (r *replica) run(t testing.TB) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	stop = sync.OnceFunc(func() { cancel(); must(t, <-done) })
+	t.Cleanup(stop)
+	return stop
+}
+
+// make makes ada's identity and has it registered.
+func (r *replica) make(t testing.TB) sharing.Identity {
+	t.Helper()
+	_, err := r.Create(t.Context(), ada())
+	must(t, err)
+	return r.register(t)
+}
+
+func (r *replica) register(t testing.TB) sharing.Identity {
+	t.Helper()
+	got, err := r.Register(t.Context(), "acme", nil)
+	must(t, err)
+	return got
+}
+
+func (r *replica) get(t testing.TB) sharing.Identity {
+	t.Helper()
+	got, err := r.Get(t.Context(), "acme")
+	must(t, err)
+	return got
+}
+
+// await polls until the identity is as wanted.
+func (r *replica) await(t testing.TB, what string, is func(sharing.Identity) bool) (got sharing.Identity) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if got = r.get(t); is(got) {
+			return got
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s does not come: %+v\n%s", what, got, r.log)
+		}
+	}
+}
+
+// said are the subjects of all messages, oldest first, and their bodies in one.
+func (r *replica) said(t testing.TB) (subjects []string, bodies string) {
+	t.Helper()
+	var rows []struct {
+		Subject string
+		Body    []byte
+	}
+	must(t, r.db.Select(t.Context(), &rows, `SELECT subject, body FROM messages ORDER BY writer, seq`))
+	for _, m := range rows {
+		subjects = append(subjects, m.Subject)
+		bodies += string(m.Body)
+	}
+	return subjects, bodies
+}
+
+// unlocks tells whether the identity can open the front door.
+func (r *replica) unlocks(t testing.TB) error {
+	t.Helper()
+	s, err := r.Session(t.Context(), "acme")
+	if err != nil {
+		return err
+	}
+	signed, err := s.Sign(doordecksim.LockFront, doordeck.Unlock{}, 0)
+	if err != nil {
+		return err
+	}
+	_, err = r.Client().Execute(t.Context(), s.Token, doordecksim.LockFront, signed.JWT)
+	return err
+}
+
+// otherKey gives somebody a key already, so that another needs a code.
+func (c *cloud) otherKey(t testing.TB, subject string) {
+	t.Helper()
+	public, _, err := ed25519.GenerateKey(rand.Reader)
+	must(t, err)
+	must(t, c.RegisterKey(subject, public))
+}

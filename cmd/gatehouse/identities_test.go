@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -218,4 +219,90 @@ func seed(t *testing.T, g *gateway, name string) (seed string) {
 		t.Fatalf("a seed of %d bytes", len(seed))
 	}
 	return seed
+}
+
+func TestIdentitiesInTheCommandLine(t *testing.T) {
+	g := newGateway(t, nil)
+	dd := newDoordeck(t, g)
+	g.start()
+	env := map[string]string{"GATEHOUSE_URL": g.url, "GATEHOUSE_TOKEN": adminToken}
+	say := func(wantCode int, want string, args ...string) string {
+		t.Helper()
+		code, stdout, stderr := command(t, env, args...)
+		if code != wantCode || !strings.Contains(stdout+stderr, want) {
+			t.Errorf("%q: %d\n%s%s", args, code, stdout, stderr)
+		}
+		return stdout
+	}
+	say(0, "There are no identities", "identities")
+	say(2, "--subject", "identities", "create", "acme")
+	say(1, "or telephone", "identities", "create", "acme", "--subject", "x")
+	say(0, "acme is ready, until", "identities", "create", "acme", "--subject", doordecksim.AdminAda,
+		"--email", "ada@example.test", "--email-verified", "--display-name", "Ada Admin")
+	say(1, "another identity has this subject", "identities", "create", "other", "--subject", doordecksim.AdminAda, "--email", "x@example.test")
+	say(0, doordecksim.AdminAda, "identities", "list")
+	say(0, `"status": "ready"`, "identities", "list", "--json")
+	say(0, "ada@example.test", "identities", "show", "acme")
+	say(0, "Boat Shed    no ", "doors", "acme")
+	say(0, `"batch_sharing": true`, "doors", "acme", "--json")
+	say(0, "BATCH_SHARING_25", "doors", "acme", doordecksim.LockFront)
+	say(0, "dora@example.test", "doors", "acme", doordecksim.LockFront, "--users")
+	say(2, "want the id of a door", "doors", "acme", "--users")
+	say(1, "no such door", "doors", "acme", doordecksim.LockFront+"0")
+	say(1, "does not wait for a code", "identities", "verify", "acme")
+	say(2, "--method", "identities", "verify", "acme", "--method", "PIGEON")
+	say(0, "Its old key serves until", "identities", "register", "acme", "--new-key")
+	say(1, "no verified telephone", "identities", "verify", "acme", "--method", "SMS")
+	say(0, "by EMAIL", "identities", "verify", "acme", "--method", "EMAIL")
+	say(0, "waits to take over", "identities", "show", "acme")
+	say(1, "does not take the code", "identities", "check", "acme", "88442266")
+	say(0, "acme is ready", "identities", "check", "acme", dd.Code(doordecksim.AdminAda))
+	say(0, "needs a code", "identities", "register", "acme", "--new-key")
+	say(0, "acme is ready", "identities", "register", "acme", "--keep-key")
+	say(0, "acme is deleted", "identities", "delete", "acme")
+	say(1, "no such identity", "identities", "show", "acme")
+	say(1, "no such identity", "doors", "acme")
+}
+
+func TestDoctorLooksAtDoordeck(t *testing.T) {
+	g := newGateway(t, nil)
+	newCloud(t, g)
+	diagnose(t, g.env).wants(t, "Doordeck", "off", "GATEHOUSE_DOORDECK_ISSUER")
+	dd := newDoordeck(t, g)
+	d := diagnose(t, g.env)
+	d.wants(t, "Doordeck: key", "ok", doordecksim.KeyEd25519)
+	d.wants(t, "Doordeck: API", "ok", "answers")
+	d.wants(t, "Doordeck: clock", "ok", "within two seconds")
+	d.wants(t, "Doordeck: identities", "off", "unknown")
+	g.start()
+	diagnose(t, g.env).wants(t, "Doordeck: identities", "off", "none yet")
+	people := len(dd.Users(doordecksim.LockFront))
+	g.identity("acme", doordecksim.AdminAda)
+	diagnose(t, g.env).wants(t, "Doordeck: identities", "ok", "all 1 identities are ready")
+	g.call(http.MethodPost, "/v1/identities/acme/register", `{"new_key":true}`)
+	diagnose(t, g.env).wants(t, "Doordeck: identities", "warn", "acme verification_required")
+	g.stop()
+	diagnose(t, g.env).wants(t, "Doordeck: identities", "warn", "acme verification_required")
+	dd.Faults().ClockOffset(time.Hour)
+	diagnose(t, g.env).wants(t, "Doordeck: clock", "warn", "behind")
+	dd.Faults().Reset()
+	if n := len(dd.Users(doordecksim.LockFront)); n != people {
+		t.Errorf("%d people instead of %d", n, people)
+	}
+	for name, row := range map[string]struct{ variable, value, check, status, text string }{
+		"another issuer": {"GATEHOUSE_DOORDECK_ISSUER", "https://other.example/", "Doordeck: identities", "fail", "GATEHOUSE_DOORDECK_ISSUER"},
+		"another kid":    {"GATEHOUSE_DOORDECK_KEY_ID", "other", "Doordeck: identities", "fail", "does not accept"},
+		"another key": {
+			"GATEHOUSE_DOORDECK_SIGNING_KEY_FILE", keyFile(t, dd.SigningKey(doordecksim.KeyEC)), "Doordeck: identities", "fail", "does not accept",
+		},
+		"no key":  {"GATEHOUSE_DOORDECK_SIGNING_KEY_FILE", binary, "Doordeck: key", "fail", "0600"},
+		"no API":  {"GATEHOUSE_DOORDECK_API_URL", "http://" + freeAddr(t), "Doordeck: API", "fail", "GATEHOUSE_DOORDECK_API_URL"},
+		"no hope": {"GATEHOUSE_DOORDECK_API_URL", "http://" + freeAddr(t), "Doordeck: identities", "off", "see above"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env := maps.Clone(g.env)
+			env[row.variable] = row.value
+			diagnose(t, env).wants(t, row.check, row.status, row.text)
+		})
+	}
 }
