@@ -7,7 +7,7 @@ import (
 
 var (
 	// ErrOff says that Doordeck is not configured.
-	ErrOff = errors.New("Doordeck is not configured")
+	ErrOff = errors.New("no Doordeck application is configured")
 	// ErrNoIdentity says that there is no identity of that name, or none any more.
 	ErrNoIdentity = errors.New("there is no such identity")
 	// ErrTooManyIdentities says that there are as many identities as there may be.
@@ -28,11 +28,11 @@ var (
 	// ErrNotDoorAdmin says that the identity is no administrator of the door.
 	ErrNotDoorAdmin = errors.New("the identity is no administrator of the door")
 	// ErrDoordeckAway says that Doordeck does not answer; an *AwayError is one or the other.
-	ErrDoordeckAway = errors.New("Doordeck does not answer")
+	ErrDoordeckAway = errors.New("no answer from Doordeck")
 	// ErrDoordeckBusy says that Doordeck was asked too often.
-	ErrDoordeckBusy = errors.New("Doordeck was asked too often")
+	ErrDoordeckBusy = errors.New("too much was asked of Doordeck")
 	// ErrDoordeckRefuses says that Doordeck refused a call as it was, and would again.
-	ErrDoordeckRefuses = errors.New("Doordeck refuses")
+	ErrDoordeckRefuses = errors.New("refused by Doordeck")
 
 	// errMoved says that the row is no longer the one that was read.
 	errMoved = errors.New("the identity has changed meanwhile")

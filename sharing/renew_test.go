@@ -194,6 +194,33 @@ func TestClocksThatDiffer(t *testing.T) {
 	}
 }
 
+// Replicas whose clocks are off by hours work on the same rows.
+func TestReplicasWhoseOwnClocksDiffer(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		c, keys := newCloud(t, doordecksim.Options{}), keyset(t)
+		right, fast := newReplica(t, db, keys, c), newReplica(t, db, keys, c)
+		fast.advance(100 * 24 * time.Hour)
+		_, err := fast.Create(t.Context(), ada())
+		must(t, err)
+		c.Faults().Fail(doordecksim.RouteCertificate, 1, 503)
+		if _, err := fast.Register(t.Context(), "acme", nil); !errors.Is(err, sharing.ErrDoordeckAway) {
+			t.Fatal(err)
+		}
+		// To a right clock the next look lies months ahead, which can only be a mistake.
+		stop := right.run(t)
+		got := right.await(t, "ready", func(i sharing.Identity) bool { return i.Status == sharing.StatusReady })
+		stop()
+		must(t, right.unlocks(t))
+		must(t, fast.unlocks(t))
+		if got.NextLookAt.After(right.now().Add(day)) {
+			t.Errorf("%+v", got)
+		}
+		if n := c.Stats().Requests[doordecksim.RouteCertificate]; n != 2 {
+			t.Errorf("%d registrations", n)
+		}
+	})
+}
+
 func TestWhatDoordeckRefusesFailsAndComesBack(t *testing.T) {
 	each(t, func(t *testing.T, r *replica, c *cloud) {
 		_, err := r.Create(t.Context(), ada())

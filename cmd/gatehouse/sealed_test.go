@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"gatehouse/doordeck/doordecksim"
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/vault"
 )
@@ -33,7 +34,10 @@ func TestEverySealedColumnIsDeclared(t *testing.T) {
 	defer app.Close()
 	g := newGateway(t, map[string]string{"GATEHOUSE_RETURN_URLS": app.URL})
 	df := newCloud(t, g)
+	newDoordeck(t, g)
 	g.start()
+	g.identity("acme", doordecksim.AdminAda)
+	g.call(http.MethodPost, "/v1/identities/acme/register", `{"new_key":true}`)
 	connectInEveryWay(t, g, df)
 	useEverything(t, g, df)
 	var link struct{ ID, URL string }
@@ -55,7 +59,7 @@ func TestEverySealedColumnIsDeclared(t *testing.T) {
 			t.Errorf("%s holds sealed values and is not among the SealedColumns of its package: a rotation would leave it behind", column)
 		}
 	}
-	for _, column := range []string{"vault_secrets.sealed", "connections.access_token", "connect_links.refresh_token", "oauth_states.verifier"} {
+	for _, column := range []string{"vault_secrets.sealed", "connections.access_token", "connect_links.refresh_token", "oauth_states.verifier", "identities.signing_key", "identities.next_key"} {
 		if !slices.Contains(found, column) {
 			t.Errorf("%s was not found: this test proves little", column)
 		}

@@ -1,6 +1,7 @@
 package sqldb_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"sync"
@@ -63,6 +64,56 @@ func TestLeaseIsTakenOverWhenItRunsOut(t *testing.T) {
 		}
 		if acquire("a", time.Minute) {
 			t.Fatal("the old holder got the lease back while another held it")
+		}
+	})
+}
+
+func TestLeasesExcludeEachOther(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		first, second := db.NewLease("turn", time.Minute), db.NewLease("turn", time.Minute)
+		never := func() (bool, error) { return false, nil }
+		if held, err := first.Wait(t.Context(), never); !held || err != nil {
+			t.Fatal(held, err)
+		}
+		if held, err := second.Acquire(t.Context()); held || err != nil {
+			t.Fatal(held, err)
+		}
+		asked := 0
+		if held, err := second.Wait(t.Context(), func() (bool, error) { asked++; return asked == 3, nil }); held || err != nil || asked != 3 {
+			t.Fatal(held, err, asked)
+		}
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		if held, err := second.Wait(ended, never); held || err == nil {
+			t.Fatal(held, err)
+		}
+		got := make(chan bool, 1)
+		go func() {
+			held, err := second.Wait(t.Context(), never)
+			got <- held && err == nil
+		}()
+		first.Release(ended) // also when its own work was cancelled
+		if !<-got {
+			t.Fatal("the lease was not handed on")
+		}
+	})
+}
+
+func TestAHeldLeaseIsRenewed(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		held, other := db.NewLease("turn", 300*time.Millisecond), db.NewLease("turn", time.Minute)
+		if ok, err := held.Acquire(t.Context()); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		end := held.Renew(t.Context())
+		for until := time.Now().Add(time.Second); time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
+			if ok, err := other.Acquire(t.Context()); ok || err != nil {
+				t.Fatal("somebody else got it", err)
+			}
+		}
+		end()
+		if ok, err := other.Wait(t.Context(), func() (bool, error) { return false, nil }); !ok || err != nil {
+			t.Fatal("it never ran out", err)
 		}
 	})
 }
