@@ -36,7 +36,7 @@ type row struct {
 	Method            string
 	CodeSentAt        int64 `db:"code_sent_at"`
 	WrongCodes        int64 `db:"wrong_codes"`
-	WaitUntil         int64 `db:"wait_until"` // Doordeck wants no verify or check before
+	WaitUntil         int64 `db:"wait_until"` // Doordeck wants to be left alone until then
 	DueAt             int64 `db:"due_at"`     // when Run looks next
 	Attempts          int64 // that failed, one after the other
 	CreatedAt         int64 `db:"created_at"`

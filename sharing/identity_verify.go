@@ -137,10 +137,18 @@ func (t *turn) pending() which {
 	return serving
 }
 
+// leftAlone is an error while Doordeck wants to be left alone.
+func (t *turn) leftAlone() error {
+	if wait := when(t.row.WaitUntil).Sub(t.now()); wait > 0 && wait < maxAhead {
+		return &AwayError{Wait: wait, TooMany: true}
+	}
+	return nil
+}
+
 // readyToAsk opens the key that waits, unless Doordeck wants to be left alone.
 func (t *turn) readyToAsk(ctx context.Context) (doordeck.EphemeralKey, error) {
-	if wait := when(t.row.WaitUntil).Sub(t.now()); wait > 0 && wait <= 24*time.Hour {
-		return doordeck.EphemeralKey{}, &AwayError{Wait: wait, TooMany: true}
+	if err := t.leftAlone(); err != nil {
+		return doordeck.EphemeralKey{}, err
 	}
 	if err := t.hold(ctx); err != nil {
 		return doordeck.EphemeralKey{}, err
