@@ -157,6 +157,9 @@ func (r *Ring) pause(ctx context.Context) error {
 	if err := r.look(ctx); err != nil {
 		return err
 	}
+	if time.Since(r.led) < leadFor/3 {
+		return nil
+	}
 	held, err := r.lead(ctx)
 	if err == nil && !held {
 		return errLost

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -225,6 +226,45 @@ func TestADamagedValue(t *testing.T) {
 			t.Fatalf("%v %+v", held.Keys(), s.Rotation)
 		}
 	})
+}
+
+// A backup of the database opens with a later key set, as long as that holds the key which sealed then; and a
+// rotation that was under way goes on where it is restored.
+func TestABackupFromBeforeOpensWithALaterKeySet(t *testing.T) {
+	db, backups := sqldbtest.SQLite(t), t.TempDir()
+	path := newPath(t)
+	p := start(t, db, path, "one")
+	fill(t, db, p.vault, 400)
+	old := p.status(t).Current
+	backup := func(name string) *sqldb.DB {
+		dir := filepath.Join(backups, name)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Writer().ExecContext(t.Context(), `VACUUM INTO '`+filepath.Join(dir, "gatehouse.db")+`'`); err != nil {
+			t.Fatal(err)
+		}
+		restored, err := sqldb.Open(t.Context(), "", dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = restored.Close() })
+		return restored
+	}
+	before := backup("before")
+	p.rotate(t, false)
+	p.await(t, "the middle", func(s keys.Status) bool { return s.Rotation.Done > 0 })
+	middle := backup("middle")
+	current := p.awaitDone(t).Current
+	p.stop()
+	one := start(t, before, path, "one")
+	verify(t, before, one.vault, old, 400)
+	one.stop()
+	two := start(t, middle, path, "two")
+	if s := two.awaitDone(t); s.Current != current {
+		t.Errorf("key %d, want %d", s.Current, current)
+	}
+	verify(t, middle, two.vault, current, 400)
 }
 
 // A disk on which the new file cannot be written stops nothing but the rotation, which goes on by itself.
