@@ -1,10 +1,12 @@
 package events
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -100,12 +102,29 @@ func (b *Bus) options() []nats.Option {
 		options = append(options, b.config.User)
 	}
 	if b.config.CredsFile != "" {
-		options = append(options, nats.UserCredentials(b.config.CredsFile))
+		options = append(options, credentials(b.config.CredsFile))
 	}
 	if b.config.CAFile != "" {
 		options = append(options, nats.RootCAs(b.config.CAFile))
 	}
 	return options
+}
+
+// credentials reads a .creds file, or one with nothing but the seed of an nkey that the server knows.
+func credentials(file string) nats.Option {
+	return func(o *nats.Options) error {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		option := nats.UserCredentials(file)
+		if !bytes.Contains(data, []byte("BEGIN NATS USER JWT")) {
+			if option, err = nats.NkeyOptionFromSeed(file); err != nil {
+				return fmt.Errorf("%s holds neither NATS credentials nor the seed of a user's nkey", file)
+			}
+		}
+		return option(o)
+	}
 }
 
 func (b *Bus) changed() {
