@@ -257,14 +257,23 @@ type natsLog struct {
 
 func (l *natsLog) Noticef(format string, v ...any) { l.log.Debug("nats: " + fmt.Sprintf(format, v...)) }
 
-func (l *natsLog) Warnf(format string, v ...any) { l.log.Warn("nats: " + fmt.Sprintf(format, v...)) }
+func (l *natsLog) Warnf(format string, v ...any) { l.say(slog.LevelWarn, format, v...) }
 
 func (l *natsLog) Fatalf(format string, v ...any) {
 	why := fmt.Sprintf(format, v...)
 	l.fatal.CompareAndSwap(nil, &why)
 }
 
-func (l *natsLog) Errorf(format string, v ...any) { l.log.Error("nats: " + fmt.Sprintf(format, v...)) }
+func (l *natsLog) Errorf(format string, v ...any) { l.say(slog.LevelError, format, v...) }
+
+// say notes what clients bring about at a lower level: strangers must not be able to raise an alarm.
+func (l *natsLog) say(level slog.Level, format string, v ...any) {
+	text := fmt.Sprintf(format, v...)
+	if strings.Contains(text, " - cid:") || strings.HasPrefix(text, "Account fetch failed") {
+		level = slog.LevelInfo
+	}
+	l.log.Log(context.Background(), level, "nats: "+text)
+}
 
 func (l *natsLog) Debugf(format string, v ...any) { l.log.Debug("nats: " + fmt.Sprintf(format, v...)) }
 func (l *natsLog) Tracef(string, ...any)          {}
