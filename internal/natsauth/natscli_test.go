@@ -75,8 +75,11 @@ func TestTheNATSCommandLineClient(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{
-		{"pub", "gatehouse.event.hX9aQ2.access.granted", "forged"}, {"stream", "purge", "GATEHOUSE", "-f"}, {"stream", "rm", "GATEHOUSE", "-f"},
-		{"consumer", "rm", "GATEHOUSE", "app", "-f"}, {"stream", "ls"},
+		{"pub", "gatehouse.event.hX9aQ2.access.granted", "forged"},
+		{"stream", "purge", "GATEHOUSE", "-f"},
+		{"stream", "rm", "GATEHOUSE", "-f"},
+		{"consumer", "rm", "GATEHOUSE", "app", "-f"},
+		{"stream", "ls"},
 	} {
 		before := s.stored(t)
 		out, _ := client(ctx, append(args, "--timeout", "1s")...).CombinedOutput() // nobody answers what is refused
