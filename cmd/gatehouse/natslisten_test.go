@@ -131,13 +131,13 @@ func TestNATSBeyondLoopbackWantsTLS(t *testing.T) {
 		conn.Close()
 		t.Error("TLS 1.1 was let in")
 	}
-	if answer := plainly(t, addr); !strings.Contains(answer, `"tls_required":true`) || strings.Contains(answer, "PONG") || !strings.Contains(answer, "-ERR") && !strings.HasSuffix(answer, "closed") {
+	if answer := inClear(t, addr); !strings.Contains(answer, `"tls_required":true`) || strings.Contains(answer, "PONG") || !strings.Contains(answer, "-ERR") && !strings.HasSuffix(answer, "closed") {
 		t.Errorf("in clear it was answered %q", answer)
 	}
 }
 
-// plainly sends the protocol in clear and returns all that is answered.
-func plainly(t *testing.T, addr string) string {
+// inClear sends the protocol in clear and returns all that is answered.
+func inClear(t *testing.T, addr string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
