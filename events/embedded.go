@@ -79,8 +79,11 @@ const (
 	maxControlLine = 4096
 )
 
-// Start starts the server after Stop.
+// Start starts the server after Stop. Whoever changes an account meanwhile waits: a client that was let in
+// while the server started must not be overlooked.
 func (e *Embedded) Start() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	options, err := e.options()
 	if err != nil {
 		return err
@@ -97,8 +100,6 @@ func (e *Embedded) Start() error {
 		s.WaitForShutdown()
 		return err
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	e.server = s
 	if addr, ok := s.Addr().(*net.TCPAddr); ok && e.listen != "" {
 		e.listen = addr.String() // a port that was picked is kept when the server is started again
@@ -107,7 +108,7 @@ func (e *Embedded) Start() error {
 }
 
 func (e *Embedded) options() (*server.Options, error) {
-	listen := e.Addr()
+	listen := e.listen
 	o := &server.Options{
 		ServerName: "gatehouse",
 		DontListen: listen == "",
