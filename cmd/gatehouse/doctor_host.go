@@ -207,7 +207,11 @@ func (c *doctorCommand) checkListeners(ctx context.Context) finding {
 type listenAddr struct{ variable, addr string }
 
 func (c *Config) listeners() []listenAddr {
-	return []listenAddr{{"ADDR", c.Addr}, {"ADMIN_ADDR", c.AdminAddr}, {"OPS_ADDR", c.OpsAddr}}
+	all := []listenAddr{{"ADDR", c.Addr}, {"ADMIN_ADDR", c.AdminAddr}, {"OPS_ADDR", c.OpsAddr}}
+	if c.NATSURL == "" {
+		all = append(all, listenAddr{"NATS_LISTEN", c.NATSListen})
+	}
+	return all
 }
 
 // soon is how long before its end a certificate is worth a warning.
