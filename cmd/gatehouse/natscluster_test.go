@@ -105,7 +105,7 @@ func TestAClusterAsDoctorPrintsIt(t *testing.T) {
 	appFile, appKey := nkey(t)
 	nodes, urls := newCluster(t, strings.NewReplacer("GATEWAY_KEY", gatewayKey, "APP_KEY", appKey).Replace(printedBlock(t)))
 	admin := asKey(t, urls, gatewayFile)
-	js, err := jetstream.New(admin)
+	js, err := jetstream.New(admin, jetstream.WithDefaultTimeout(30*time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,8 +144,13 @@ func TestAClusterAsDoctorPrintsIt(t *testing.T) {
 	eventually(t, 90*time.Second, func() string {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
-		if _, err := js.Stream(ctx, events.StreamName); err != nil {
+		stream, err := js.Stream(ctx, events.StreamName)
+		if err != nil {
 			return "the two nodes left do not answer: " + err.Error()
+		}
+		// Read only when all is there: a consumer made while nodes vote may hang for a minute.
+		if have, want := stream.CachedInfo().State.Msgs, uint64(len(l.stored)); have < want {
+			return fmt.Sprintf("%d of %d messages are in the stream", have, want)
 		}
 		s = readStream(t, js)
 		if m := l.missing(s); m > 0 {
