@@ -2,9 +2,13 @@ package web
 
 import (
 	"context"
+	"io"
+	"net/http"
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"gatehouse/internal/vault"
 )
 
 // keyCheck is how often the key of a request that goes on is looked up again, and keyCheckTimeout how long that may take.
@@ -53,10 +57,7 @@ func (s *Server) watchKey(ctx context.Context, headers []string) (ended bool) {
 		case <-tick.C:
 		}
 		var err error
-		looking, cancel := context.WithTimeout(ctx, keyCheckTimeout)
-		_, ok, err = s.config.Authenticate(looking, key)
-		cancel()
-		if ctx.Err() != nil {
+		if ok, err = s.stillWorks(ctx, key); ctx.Err() != nil {
 			return false
 		}
 		if err != nil {
@@ -65,4 +66,52 @@ func (s *Server) watchKey(ctx context.Context, headers []string) (ended bool) {
 		}
 	}
 	return true
+}
+
+func (s *Server) stillWorks(ctx context.Context, key vault.Secret) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, keyCheckTimeout)
+	defer cancel()
+	_, ok, err := s.config.Authenticate(ctx, key)
+	return ok, err
+}
+
+// whileBodyComes ends the reading of a request's body when its key stops working: a body may take half a
+// minute, and what it asks for must not be done with a key that was revoked meanwhile. The request is changed.
+func (s *Server) whileBodyComes(c echo.Context, key vault.Secret, next echo.HandlerFunc) error {
+	r := c.Request()
+	if r.Body == nil || r.Body == http.NoBody {
+		return next(c)
+	}
+	body := &watchedBody{ReadCloser: r.Body, looked: time.Now(), stillWorks: func() (bool, error) { return s.stillWorks(r.Context(), key) }}
+	r.Body = body
+	if err := next(c); err == nil || body.refusal == nil {
+		return err
+	}
+	return body.refusal
+}
+
+// watchedBody gives out nothing that came a second or more after its key was looked up, unless it still works.
+type watchedBody struct {
+	io.ReadCloser
+	stillWorks func() (bool, error)
+	looked     time.Time
+	refusal    error
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	if b.refusal != nil {
+		return 0, b.refusal
+	}
+	n, err := b.ReadCloser.Read(p)
+	if time.Since(b.looked) < keyCheck {
+		return n, err
+	}
+	ok, failed := b.stillWorks()
+	if b.looked, b.refusal = time.Now(), failed; failed == nil && !ok {
+		b.refusal = errUnauthorized
+	}
+	if b.refusal != nil {
+		return 0, b.refusal
+	}
+	return n, err
 }
