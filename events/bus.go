@@ -26,6 +26,11 @@ const (
 // moments; what happens over longer times is reconcile.go's.
 const duplicateWindow = 2 * time.Minute
 
+// commandWindow is the least that JetStream takes. Its memory of message ids is one for all callers: with a longer
+// one, a caller who guesses an id that another is going to use could have the other's command left out.
+// What is commanded twice is done once for the id in the command.
+const commandWindow = 100 * time.Millisecond
+
 // BusConfig says how NATS is reached. Either Embedded or URL is set.
 type BusConfig struct {
 	Embedded  *Embedded
@@ -166,6 +171,7 @@ func (b *Bus) streams() []jetstream.StreamConfig {
 		Subjects:    spoken(),
 		MaxAge:      b.config.Retention,
 		MaxBytes:    16 << 30,
+		Duplicates:  min(duplicateWindow, b.config.Retention),
 	}
 	commands := jetstream.StreamConfig{
 		Name:        CommandsName,
@@ -177,12 +183,12 @@ func (b *Bus) streams() []jetstream.StreamConfig {
 		MaxBytes:    256 << 20,
 		MaxMsgs:     100_000,
 		MaxMsgSize:  256 << 10,
+		Duplicates:  commandWindow,
 	}
 	streams := []jetstream.StreamConfig{log, commands}
 	for i := range streams {
 		c := &streams[i]
 		c.Storage, c.DenyDelete, c.DenyPurge = jetstream.FileStorage, true, true
-		c.Duplicates = min(duplicateWindow, c.MaxAge)
 	}
 	return streams
 }
