@@ -204,6 +204,27 @@ func TestAConcurrentRefreshIsNotOverwritten(t *testing.T) {
 	})
 }
 
+// What PostgreSQL gives up for another's transaction is sealed all the same, also when that is all that is left.
+func TestATransactionThatIsGivenUp(t *testing.T) {
+	db := sqldbtest.Postgres(t)
+	p := start(t, db, newPath(t), "one")
+	fill(t, db, p.vault, 3)
+	for _, statement := range []string{
+		`CREATE SEQUENCE refusals`,
+		`CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN
+			IF nextval('refusals') <= 40 THEN RAISE EXCEPTION USING ERRCODE = '40001'; END IF;
+			RETURN NEW; END $$ LANGUAGE plpgsql`,
+		`CREATE TRIGGER refuse BEFORE UPDATE ON connections FOR EACH ROW EXECUTE FUNCTION refuse()`,
+	} {
+		if _, err := db.Writer().ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.rotate(t, false)
+	s := p.awaitDone(t)
+	verify(t, db, p.vault, s.Current, 3)
+}
+
 // A value that no key opens holds nothing up, is told, and keeps the old key from being dropped.
 func TestADamagedValue(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
