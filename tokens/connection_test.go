@@ -261,7 +261,7 @@ func TestHandlers(t *testing.T) {
 		if err != nil || body["status"] != "disconnected" || body["revoked"] != true {
 			t.Fatal(body, err)
 		}
-		for _, target := range []string{"/?limit=0", "/?limit=501", "/?limit=x", "/?after=x"} {
+		for _, target := range []string{"/?limit=0", "/?limit=501", "/?limit=x", "/?after=x", "/?after=MSAA", "/?after=MSD_"} { // "1 \x00", "1 \xff"
 			if _, err := call(h.List, http.MethodGet, target, ""); err == nil {
 				t.Errorf("%s was accepted", target)
 			} else if _, ok := errors.AsType[*invalid.Error](err); !ok {
