@@ -11,11 +11,13 @@ import (
 )
 
 // A DoorFlow that never grants more than a few pages at a time is worked through all the same, although a
-// wide look begins long before the watermark.
+// wide look begins long before the watermark. The next wide one is due a day after this one began: what was
+// uploaded meanwhile may lie before where it went on.
 func TestAWideLookGoesOnWhereItWasBrokenOff(t *testing.T) {
 	t.Parallel()
 	g := open(t, sqldbtest.SQLite(t))
 	now := time.Now().Truncate(time.Millisecond)
+	clock := &clock{now: now}
 	g.connectedAt(t, now.Add(-80*time.Hour))
 	left := 0
 	c := newCloud(t, func(r *http.Request, w http.ResponseWriter) (int, string) {
@@ -40,15 +42,19 @@ func TestAWideLookGoesOnWhereItWasBrokenOff(t *testing.T) {
 		w.Header().Set("Total", strconv.Itoa(len(all)))
 		return 200, listOf(shown...)
 	})
-	catchup := newCatchup(t, g, c, fast)
+	catchup := newCatchup(t, g, c, fast, clock.use)
 	catchup.Visit(t.Context(), account, false)
 	g.set(t, `UPDATE catchup SET watermark = ?`, now.Add(-time.Hour).UnixMilli()) // webhooks and looks before the gateway was down
 	looks := 0
 	for ; looks < 30 && g.count(t, `SELECT COUNT(*) FROM catchup WHERE looked_at > 0`) == 0; looks++ {
 		left = 4
 		catchup.Visit(t.Context(), account, true)
+		clock.advance(time.Minute)
 	}
 	g.ran(t, "complete", 1)
+	if wide := g.count(t, `SELECT wide_at FROM catchup`); int64(wide) != now.UnixMilli() {
+		t.Errorf("the wide look counts as begun at %v, want %v", time.UnixMilli(int64(wide)), now)
+	}
 	if got := len(g.said(t)); got < 140 {
 		t.Errorf("%d events said after %d looks", got, looks)
 	}
