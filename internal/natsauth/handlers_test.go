@@ -33,14 +33,15 @@ func TestACallerGrantsNoMoreThanItHas(t *testing.T) {
 		Identities:  func(echo.Context) []string { return []string{"acme"} },
 	}
 	for body, field := range map[string]string{
-		`{"name":"a","events":["*"]}`:                                      "events",
-		`{"name":"a","events":["hX9aQ2","bT4kW8"]}`:                        "events",
-		`{"name":"a","events":["hX9aQ2"],"ask":{"other":["share"]}}`:       "ask",
-		`{"name":"a","events":["hX9aQ2"],"command":{"other":["share"]}}`:   "command",
-		`{"name":"a","events":["hX9aQ2"],"account_key":"x"}`:               "account_key",
-		`{"name":"a","events":"hX9aQ2"}`:                                   "events",
-		`{"name":"a","events":["` + strings.Repeat("x", 70<<10) + `"]}`:    "body",
-		`{"name":"a","events":["hX9aQ2"],"expires_at":"2001-01-01T00:00Z"`: "body",
+		`{"name":"a","events":["*"]}`:                                          "events",
+		`{"name":"a","events":["hX9aQ2","bT4kW8"]}`:                            "events",
+		`{"name":"a","events":["hX9aQ2"],"ask":{"other":["share"]}}`:           "ask",
+		`{"name":"a","events":["hX9aQ2"],"command":{"other":["share"]}}`:       "command",
+		`{"name":"a","events":["hX9aQ2"],"account_key":"x"}`:                   "account_key",
+		`{"name":"a","events":"hX9aQ2"}`:                                       "events",
+		`{"name":"a","events":["` + strings.Repeat("x", 70<<10) + `"]}`:        "body",
+		`{"name":"a","events":["hX9aQ2"],"expires_at":"2001-01-01T00:00Z"`:     "body",
+		`{"name":"a","events":["hX9aQ2"],"expires_at":"0001-01-01T00:00:00Z"}`: "expires_at",
 	} {
 		if _, err := handle(held.Create, http.MethodPost, "/", "", body); !invalidField(err, field) {
 			t.Errorf("%.80s: %v, want a fault in %s", body, err, field)
