@@ -26,6 +26,11 @@ if [ ${#packages[@]} -gt 0 ]; then
 	DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${packages[@]}"
 fi
 
+# The nats command-line client of the tests, in the version that .ci/tools/go.mod pins.
+tools="${XDG_CACHE_HOME:-$HOME/.cache}/gatehouse-tools"
+go build -C .ci/tools -trimpath -o "$tools/nats" github.com/nats-io/natscli/nats
+export PATH="$tools:$PATH"
+
 echo '== formatting'
 unformatted=$(go tool gofumpt -l .)
 if [ -n "$unformatted" ]; then

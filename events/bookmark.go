@@ -58,8 +58,7 @@ const (
 	maxBookmark     = 8 << 10 // characters; room for some hundred writers, of which one per process lives
 )
 
-// String is the bookmark as a client keeps it: opaque, and safe in a header and a URL. It is not signed:
-// a forged one shows its maker nothing but what may be read anyway.
+// String is the bookmark as text. Clients get it covered.
 func (b bookmark) String() string {
 	buf := binary.AppendUvarint([]byte{bookmarkVersion}, uint64(b.highest))
 	for _, writer := range slices.Sorted(maps.Keys(b.read)) {

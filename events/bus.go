@@ -1,10 +1,12 @@
 package events
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -23,6 +25,11 @@ const (
 // duplicateWindow is JetStream's own memory of message ids. It catches what is sent twice within
 // moments; what happens over longer times is reconcile.go's.
 const duplicateWindow = 2 * time.Minute
+
+// commandWindow is the least that JetStream takes. Its memory of message ids is one for all callers: with a longer
+// one, a caller who guesses an id that another is going to use could have the other's command left out.
+// What is commanded twice is done once for the id in the command.
+const commandWindow = 100 * time.Millisecond
 
 // BusConfig says how NATS is reached. Either Embedded or URL is set.
 type BusConfig struct {
@@ -100,12 +107,29 @@ func (b *Bus) options() []nats.Option {
 		options = append(options, b.config.User)
 	}
 	if b.config.CredsFile != "" {
-		options = append(options, nats.UserCredentials(b.config.CredsFile))
+		options = append(options, credentials(b.config.CredsFile))
 	}
 	if b.config.CAFile != "" {
 		options = append(options, nats.RootCAs(b.config.CAFile))
 	}
 	return options
+}
+
+// credentials reads a .creds file, or one with nothing but the seed of an nkey that the server knows.
+func credentials(file string) nats.Option {
+	return func(o *nats.Options) error {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		option := nats.UserCredentials(file)
+		if !bytes.Contains(data, []byte("BEGIN NATS USER JWT")) {
+			if option, err = nats.NkeyOptionFromSeed(file); err != nil {
+				return fmt.Errorf("%s holds neither NATS credentials nor the seed of a user's nkey", file)
+			}
+		}
+		return option(o)
+	}
 }
 
 func (b *Bus) changed() {
@@ -147,6 +171,7 @@ func (b *Bus) streams() []jetstream.StreamConfig {
 		Subjects:    spoken(),
 		MaxAge:      b.config.Retention,
 		MaxBytes:    16 << 30,
+		Duplicates:  min(duplicateWindow, b.config.Retention),
 	}
 	commands := jetstream.StreamConfig{
 		Name:        CommandsName,
@@ -158,12 +183,12 @@ func (b *Bus) streams() []jetstream.StreamConfig {
 		MaxBytes:    256 << 20,
 		MaxMsgs:     100_000,
 		MaxMsgSize:  256 << 10,
+		Duplicates:  commandWindow,
 	}
 	streams := []jetstream.StreamConfig{log, commands}
 	for i := range streams {
 		c := &streams[i]
 		c.Storage, c.DenyDelete, c.DenyPurge = jetstream.FileStorage, true, true
-		c.Duplicates = min(duplicateWindow, c.MaxAge)
 	}
 	return streams
 }

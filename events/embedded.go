@@ -79,8 +79,11 @@ const (
 	maxControlLine = 4096
 )
 
-// Start starts the server after Stop.
+// Start starts the server after Stop. Whoever changes an account meanwhile waits: a client that was let in
+// while the server started must not be overlooked.
 func (e *Embedded) Start() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	options, err := e.options()
 	if err != nil {
 		return err
@@ -97,8 +100,6 @@ func (e *Embedded) Start() error {
 		s.WaitForShutdown()
 		return err
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	e.server = s
 	if addr, ok := s.Addr().(*net.TCPAddr); ok && e.listen != "" {
 		e.listen = addr.String() // a port that was picked is kept when the server is started again
@@ -107,7 +108,7 @@ func (e *Embedded) Start() error {
 }
 
 func (e *Embedded) options() (*server.Options, error) {
-	listen := e.Addr()
+	listen := e.listen
 	o := &server.Options{
 		ServerName: "gatehouse",
 		DontListen: listen == "",
@@ -257,14 +258,23 @@ type natsLog struct {
 
 func (l *natsLog) Noticef(format string, v ...any) { l.log.Debug("nats: " + fmt.Sprintf(format, v...)) }
 
-func (l *natsLog) Warnf(format string, v ...any) { l.log.Warn("nats: " + fmt.Sprintf(format, v...)) }
+func (l *natsLog) Warnf(format string, v ...any) { l.say(slog.LevelWarn, format, v...) }
 
 func (l *natsLog) Fatalf(format string, v ...any) {
 	why := fmt.Sprintf(format, v...)
 	l.fatal.CompareAndSwap(nil, &why)
 }
 
-func (l *natsLog) Errorf(format string, v ...any) { l.log.Error("nats: " + fmt.Sprintf(format, v...)) }
+func (l *natsLog) Errorf(format string, v ...any) { l.say(slog.LevelError, format, v...) }
+
+// say notes what clients bring about at a lower level: strangers must not be able to raise an alarm.
+func (l *natsLog) say(level slog.Level, format string, v ...any) {
+	text := fmt.Sprintf(format, v...)
+	if strings.Contains(text, " - cid:") || strings.HasPrefix(text, "Account fetch failed") {
+		level = slog.LevelInfo
+	}
+	l.log.Log(context.Background(), level, "nats: "+text)
+}
 
 func (l *natsLog) Debugf(format string, v ...any) { l.log.Debug("nats: " + fmt.Sprintf(format, v...)) }
 func (l *natsLog) Tracef(string, ...any)          {}

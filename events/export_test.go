@@ -12,3 +12,9 @@ func ReparseBookmark(s string) (string, error) {
 	b, err := parseBookmark(s)
 	return b.String(), err
 }
+
+// Bookmark is what an event's id hides, "" where it is no such thing.
+func (h *Handlers) Bookmark(id string) string {
+	at, _ := h.cursors.reveal(ofStream, id)
+	return at
+}

@@ -22,13 +22,14 @@ type Handlers struct {
 	// Identities likewise returns the identities.
 	Identities func(echo.Context) []string
 
+	cursors cursors
 	streams chan struct{} // holds one value for each open stream
 	pace    pace
 }
 
 // NewHandlers makes them.
-func NewHandlers(h *History) *Handlers {
-	return &Handlers{History: h, streams: make(chan struct{}, maxStreams), pace: usualPace()}
+func NewHandlers(h *History, c Cover) *Handlers {
+	return &Handlers{History: h, cursors: cursors{c}, streams: make(chan struct{}, maxStreams), pace: usualPace()}
 }
 
 // item is a message as the API shows it.
@@ -50,6 +51,9 @@ func (h *Handlers) List(c echo.Context) error {
 	}
 	found, next, err := h.History.List(c.Request().Context(), q)
 	if err != nil {
+		return err
+	}
+	if next, err = h.cursors.hide(ofList, next); err != nil {
 		return err
 	}
 	items := make([]item, len(found))
@@ -114,7 +118,11 @@ func (h *Handlers) query(c echo.Context) (Query, error) {
 	if err != nil {
 		return Query{}, err
 	}
-	q := Query{Filter: filter, After: c.QueryParam("after")}
+	q := Query{Filter: filter}
+	var ok bool
+	if q.After, ok = h.cursors.reveal(ofList, c.QueryParam("after")); !ok {
+		return Query{}, notACursor()
+	}
 	if s := c.QueryParam("since"); s != "" {
 		if q.Since, err = time.Parse(time.RFC3339, s); err != nil {
 			return Query{}, invalid.Field("since", "must be a time such as 2026-01-01T00:00:00Z (RFC 3339)")

@@ -218,5 +218,7 @@ func parseListCursor(s string) (string, error) {
 			return string(id), nil
 		}
 	}
-	return "", invalid.Field("after", "is not a cursor that this list gave out")
+	return "", notACursor()
 }
+
+func notACursor() error { return invalid.Field("after", "is not a cursor that this list gave out") }

@@ -45,7 +45,7 @@ func (h *Handlers) Stream(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	from, err := startOf(c)
+	from, err := h.startOf(c)
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (h *Handlers) Stream(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	s := openStream(c, h.pace)
+	s := openStream(c, h.pace, h.cursors)
 	if err := s.beat(f.at); err == nil {
 		err = s.follow(ctx, h.History.log, f)
 		if err != nil && ctx.Err() == nil && !s.broken {
@@ -66,7 +66,7 @@ func (h *Handlers) Stream(c echo.Context) error {
 
 // startOf reads where the client has come to. A browser that reconnects sends the header, and its word is
 // newer than that of the URL.
-func startOf(c echo.Context) (*bookmark, error) {
+func (h *Handlers) startOf(c echo.Context) (*bookmark, error) {
 	name, value := "Last-Event-ID", c.Request().Header.Get("Last-Event-ID")
 	if value == "" {
 		name, value = "after", c.QueryParam("after")
@@ -74,8 +74,9 @@ func startOf(c echo.Context) (*bookmark, error) {
 	if value == "" {
 		return nil, nil
 	}
+	value, ok := h.cursors.reveal(ofStream, value)
 	at, err := parseBookmark(value)
-	if err != nil {
+	if err != nil || !ok {
 		return nil, invalid.Field(name, "is not the id of an event that this stream sent")
 	}
 	return &at, nil
@@ -83,19 +84,20 @@ func startOf(c echo.Context) (*bookmark, error) {
 
 // stream writes server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html).
 type stream struct {
-	pace   pace
-	w      http.ResponseWriter
-	rc     *http.ResponseController
-	buf    bytes.Buffer
-	broken bool
+	pace    pace
+	cursors cursors
+	w       http.ResponseWriter
+	rc      *http.ResponseController
+	buf     bytes.Buffer
+	broken  bool
 }
 
-func openStream(c echo.Context, p pace) *stream {
+func openStream(c echo.Context, p pace, cs cursors) *stream {
 	header := c.Response().Header()
 	header.Set(echo.HeaderContentType, "text/event-stream")
 	header.Set("X-Accel-Buffering", "no") // nginx would keep events back
 	c.Response().WriteHeader(http.StatusOK)
-	s := &stream{pace: p, w: c.Response(), rc: http.NewResponseController(c.Response().Writer)}
+	s := &stream{pace: p, cursors: cs, w: c.Response(), rc: http.NewResponseController(c.Response().Writer)}
 	// The server's time limit for reading a request would end the stream too.
 	_ = s.rc.SetReadDeadline(time.Time{})
 	return s
@@ -148,8 +150,12 @@ func rest(ctx context.Context, d time.Duration) error {
 
 // message writes one event. Its data is one line: the message is compact JSON.
 func (s *stream) message(at bookmark, m Stored) error {
+	id, err := s.cursors.hide(ofStream, at.String())
+	if err != nil {
+		return err
+	}
 	s.buf.Reset()
-	s.buf.WriteString("id: " + at.String() + "\nevent: message\ndata: ")
+	s.buf.WriteString("id: " + id + "\nevent: message\ndata: ")
 	enc := json.NewEncoder(&s.buf)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(m.item()); err != nil {
@@ -162,8 +168,12 @@ func (s *stream) message(at bookmark, m Stored) error {
 // beat writes a comment, which keeps proxies from closing the connection, and the bookmark, which takes
 // the client past messages that its filter leaves out. Without data no event is dispatched.
 func (s *stream) beat(at bookmark) error {
+	id, err := s.cursors.hide(ofStream, at.String())
+	if err != nil {
+		return err
+	}
 	s.buf.Reset()
-	s.buf.WriteString(": heartbeat\nid: " + at.String() + "\n\n")
+	s.buf.WriteString(": heartbeat\nid: " + id + "\n\n")
 	if err := s.write(); err != nil {
 		return err
 	}

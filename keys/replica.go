@@ -63,11 +63,12 @@ func (r *Ring) Join(ctx context.Context) error {
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("registering the key set: %w", err)
 	}
-	return r.complete(ctx, keys)
+	return r.Complete(ctx)
 }
 
-// complete refuses a set that lacks a known key with which something is still sealed.
-func (r *Ring) complete(ctx context.Context, keys *vault.Keyset) error {
+// Complete refuses a set that lacks a known key with which something is still sealed. It changes nothing.
+func (r *Ring) Complete(ctx context.Context) error {
+	keys, _ := r.Vault.Using()
 	counts, err := r.counts(ctx)
 	if err != nil {
 		return err

@@ -71,7 +71,8 @@ func (v value) key() []byte {
 }
 
 // pass goes once through all columns and seals with the vault's key what is sealed with another. It returns
-// how many it sealed, and how many could not be opened; those stay as they are.
+// how many it sealed, or has to try again because PostgreSQL gave the transaction up for another's, and how many
+// could not be opened; those stay as they are.
 func (r *Ring) pass(ctx context.Context, rot rotation) (sealed, unreadable int64, err error) {
 	for _, c := range r.Columns {
 		var after any
@@ -85,7 +86,10 @@ func (r *Ring) pass(ctx context.Context, rot rotation) (sealed, unreadable int64
 			}
 			after = values[len(values)-1].Key
 			n, bad, err := r.step(ctx, rot, c, values)
-			if err != nil && !sqldb.Retryable(err) { // what is retryable comes again with the next pass
+			if sqldb.Retryable(err) {
+				n, err = int64(len(values)), nil
+			}
+			if err != nil {
 				return sealed, unreadable, err
 			}
 			sealed, unreadable = sealed+n, unreadable+bad
@@ -156,6 +160,9 @@ func (r *Ring) pause(ctx context.Context) error {
 	}
 	if err := r.look(ctx); err != nil {
 		return err
+	}
+	if time.Since(r.led) < leadFor/3 {
+		return nil
 	}
 	held, err := r.lead(ctx)
 	if err == nil && !held {

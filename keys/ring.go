@@ -46,6 +46,7 @@ type Ring struct {
 	reportedAt time.Time
 	told       string // the last failure that was logged
 	fault      error  // what is wrong with the file
+	led        time.Time
 
 	missing atomic.Uint32 // the key that seals, where this process lacks it
 }

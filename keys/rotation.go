@@ -117,7 +117,12 @@ func (r *Ring) tryBegin(ctx context.Context, state string, newKey uint32, dropOl
 
 // lead takes the lease of who carries the rotation on.
 func (r *Ring) lead(ctx context.Context) (bool, error) {
-	return r.DB.Acquire(ctx, rotationLease, r.holder, leadFor)
+	asked := time.Now()
+	held, err := r.DB.Acquire(ctx, rotationLease, r.holder, leadFor)
+	if held {
+		r.led = asked
+	}
+	return held, err
 }
 
 // advance carries an open rotation on as far as it goes now.

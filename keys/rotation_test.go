@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -203,6 +204,27 @@ func TestAConcurrentRefreshIsNotOverwritten(t *testing.T) {
 	})
 }
 
+// What PostgreSQL gives up for another's transaction is sealed all the same, also when that is all that is left.
+func TestATransactionThatIsGivenUp(t *testing.T) {
+	db := sqldbtest.Postgres(t)
+	p := start(t, db, newPath(t), "one")
+	fill(t, db, p.vault, 3)
+	for _, statement := range []string{
+		`CREATE SEQUENCE refusals`,
+		`CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN
+			IF nextval('refusals') <= 40 THEN RAISE EXCEPTION USING ERRCODE = '40001'; END IF;
+			RETURN NEW; END $$ LANGUAGE plpgsql`,
+		`CREATE TRIGGER refuse BEFORE UPDATE ON connections FOR EACH ROW EXECUTE FUNCTION refuse()`,
+	} {
+		if _, err := db.Writer().ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.rotate(t, false)
+	s := p.awaitDone(t)
+	verify(t, db, p.vault, s.Current, 3)
+}
+
 // A value that no key opens holds nothing up, is told, and keeps the old key from being dropped.
 func TestADamagedValue(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
@@ -225,6 +247,45 @@ func TestADamagedValue(t *testing.T) {
 			t.Fatalf("%v %+v", held.Keys(), s.Rotation)
 		}
 	})
+}
+
+// A backup of the database opens with a later key set, as long as that holds the key which sealed then; and a
+// rotation that was under way goes on where it is restored.
+func TestABackupFromBeforeOpensWithALaterKeySet(t *testing.T) {
+	db, backups := sqldbtest.SQLite(t), t.TempDir()
+	path := newPath(t)
+	p := start(t, db, path, "one")
+	fill(t, db, p.vault, 400)
+	old := p.status(t).Current
+	backup := func(name string) *sqldb.DB {
+		dir := filepath.Join(backups, name)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Writer().ExecContext(t.Context(), `VACUUM INTO '`+filepath.Join(dir, "gatehouse.db")+`'`); err != nil {
+			t.Fatal(err)
+		}
+		restored, err := sqldb.Open(t.Context(), "", dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = restored.Close() })
+		return restored
+	}
+	before := backup("before")
+	p.rotate(t, false)
+	p.await(t, "the middle", func(s keys.Status) bool { return s.Rotation.Done > 0 })
+	middle := backup("middle")
+	current := p.awaitDone(t).Current
+	p.stop()
+	one := start(t, before, path, "one")
+	verify(t, before, one.vault, old, 400)
+	one.stop()
+	two := start(t, middle, path, "two")
+	if s := two.awaitDone(t); s.Current != current {
+		t.Errorf("key %d, want %d", s.Current, current)
+	}
+	verify(t, middle, two.vault, current, 400)
 }
 
 // A disk on which the new file cannot be written stops nothing but the rotation, which goes on by itself.

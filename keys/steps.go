@@ -230,8 +230,8 @@ func (r *Ring) drop(ctx context.Context, rot rotation) (waits string, err error)
 	old := slices.DeleteFunc(known, func(k knownKey) bool { return !k.old() || k.DroppedAt > 0 })
 	isOld := func(id uint32) bool { return slices.ContainsFunc(old, func(k knownKey) bool { return k.ID == id }) }
 	if held, _ := r.Vault.Using(); slices.ContainsFunc(held.Keys(), isOld) {
-		if _, _, err := r.pass(ctx, rot); err != nil {
-			return "", err
+		if late, _, err := r.pass(ctx, rot); err != nil || late > 0 {
+			return "", err // with the next pass there may be none
 		}
 		if kept, err := r.stillUsed(ctx, isOld); err != nil || kept != "" {
 			return "", errors.Join(err, r.finish(ctx, rot, kept))

@@ -236,6 +236,16 @@ func TestHandlers(t *testing.T) {
 		if first != "cb" || rest != "a" || end != "" {
 			t.Fatalf("pages %q %q, then %q", first, rest, end)
 		}
+		const place = `INSERT INTO catchup (account, since_at, watermark, looked_at, silent_since) VALUES ('a', 0, 0, 1767225600000, 1767139200000)`
+		if _, err := db.Writer().ExecContext(t.Context(), place); err != nil {
+			t.Fatal(err)
+		}
+		for account, want := range map[string][2]any{"a": {"2026-01-01T00:00:00Z", "2025-12-31T00:00:00Z"}, "b": {nil, nil}} {
+			body, err := call(h.Get, http.MethodGet, "/", account)
+			if err != nil || body["caught_up_at"] != want[0] || body["silent_since"] != want[1] {
+				t.Errorf("%s: %v %v", account, body, err)
+			}
+		}
 		held = []string{"b"}
 		if got, _ := list("/v1/connections"); got != "b" {
 			t.Fatalf("a key for b sees %q", got)
@@ -251,7 +261,7 @@ func TestHandlers(t *testing.T) {
 		if err != nil || body["status"] != "disconnected" || body["revoked"] != true {
 			t.Fatal(body, err)
 		}
-		for _, target := range []string{"/?limit=0", "/?limit=501", "/?limit=x", "/?after=x"} {
+		for _, target := range []string{"/?limit=0", "/?limit=501", "/?limit=x", "/?after=x", "/?after=MSAA", "/?after=MSD_"} { // "1 \x00", "1 \xff"
 			if _, err := call(h.List, http.MethodGet, target, ""); err == nil {
 				t.Errorf("%s was accepted", target)
 			} else if _, ok := errors.AsType[*invalid.Error](err); !ok {

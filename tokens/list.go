@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"gatehouse/internal/invalid"
 )
@@ -126,7 +127,7 @@ func parseCursor(s string) (at int64, account string, ok bool) {
 	}
 	number, account, ok := strings.Cut(string(raw), " ")
 	at, err = strconv.ParseInt(number, 10, 64)
-	return at, account, ok && err == nil
+	return at, account, ok && err == nil && utf8.ValidString(account) && !strings.Contains(account, "\x00") // PostgreSQL takes no other text
 }
 
 // Active returns the accounts whose connection is active.

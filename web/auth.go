@@ -97,7 +97,7 @@ func (s *Server) requiresFor(scopeOf func(*http.Request) (string, error)) echo.M
 			}
 			ctx := context.WithValue(r.Context(), callerKey{}, caller)
 			c.SetRequest(r.WithContext(acting(ctx, c, audit.Actor{Kind: audit.KindKey, Name: caller.Name, KeyID: caller.ID})))
-			return next(c)
+			return s.whileBodyComes(c, key, next)
 		}
 	}
 }

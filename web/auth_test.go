@@ -155,6 +155,36 @@ func TestStreamsEndWithTheirKey(t *testing.T) {
 	}
 }
 
+// What is still to be answered when its key ends is answered as if the key had come just now.
+func TestReadsEndWithTheirKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ended atomic.Bool
+		f := newFixture(t, func(c *web.Config) {
+			c.Authenticate = func(context.Context, vault.Secret) (web.Caller, bool, error) {
+				return web.Caller{Scopes: []string{"doorflow:read", "doorflow:write"}}, !ended.Load(), nil
+			}
+			c.DoorFlow = doorFlow(func(c echo.Context) error {
+				select {
+				case <-c.Request().Context().Done():
+					return c.Request().Context().Err()
+				case <-time.After(20 * time.Second):
+					return c.NoContent(200)
+				}
+			})
+		})
+		h := f.Public(true)
+		for method, want := range map[string]int{"GET": 401, "POST": 200} { // a write is never broken off
+			ended.Store(false)
+			time.AfterFunc(3*time.Second, func() { ended.Store(true) })
+			began := time.Now()
+			w := do(h, authorized(method, "/v1/connections/a/doorflow/api/3/people", nil))
+			if took := time.Since(began); w.Code != want || want == 401 && took > 5*time.Second {
+				t.Errorf("%s: %d after %s, want %d", method, w.Code, took, want)
+			}
+		}
+	})
+}
+
 func TestWithoutACallerNothingIsAllowed(t *testing.T) {
 	c := echo.New().NewContext(httptest.NewRequest("GET", "/", nil), nil)
 	if got := web.Accounts(c); got == nil || len(got) > 0 {

@@ -122,7 +122,7 @@ func (s *Server) apiRoutes(e *echo.Echo) {
 		const path = "/v1/connections/:account/doorflow/api/3/"
 		// Which scope a path needs is decided by what DoorFlow will make of it, not by what the router does.
 		allowed := s.requiresFor(passthrough.Scope)
-		e.GET(path+"*", h.Handle, allowed, s.fewExchanges, endsSoonWithServer)
+		e.GET(path+"*", h.Handle, allowed, s.fewExchanges, s.endsWithKey, endsSoonWithServer)
 		for _, write := range []func(string, echo.HandlerFunc, ...echo.MiddlewareFunc) *echo.Route{e.POST, e.PUT, e.DELETE} {
 			write(path+"*", h.Handle, allowed, s.fewExchanges, carriedThrough, endsSoonWithServer)
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/tink-crypto/tink-go/v2/aead/subtle"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
@@ -26,11 +27,15 @@ func TestStreamThroughTheWholeStack(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log *events.Log
+	cover, err := subtle.NewXChaCha20Poly1305(make([]byte, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
 	f := newFixture(t, func(c *web.Config) {
 		if log, err = events.OpenLog(t.Context(), events.LogConfig{DB: db, Registerer: prometheus.NewRegistry(), Log: c.Log}); err != nil {
 			t.Fatal(err)
 		}
-		c.Messages = events.NewHandlers(events.NewHistory(db, log))
+		c.Messages = events.NewHandlers(events.NewHistory(db, log), cover)
 		c.Wrap = tracing.Handler
 	})
 	ctx, cancel := context.WithCancel(context.Background())

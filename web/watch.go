@@ -2,56 +2,116 @@ package web
 
 import (
 	"context"
+	"io"
+	"net/http"
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"gatehouse/internal/vault"
 )
 
-// keyCheck is how often a stream's key is looked up again, and keyCheckTimeout how long that may take.
+// keyCheck is how often the key of a request that goes on is looked up again, and keyCheckTimeout how long that may take.
 // Together they stay below the two seconds within which a key's end is felt.
 const (
 	keyCheck        = time.Second
 	keyCheckTimeout = 500 * time.Millisecond
 )
 
-// endsWithKey ends a request's context when its key stops working, for streams, which would go on. It
-// stands behind requires.
+// endsWithKey ends a request's context when its key stops working, for what may take longer than the two
+// seconds. It stands behind requires.
 func (s *Server) endsWithKey(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
 		ctx, cancel := context.WithCancel(r.Context())
-		watched := make(chan struct{})
+		watched := make(chan bool, 1)
 		go func() {
-			defer close(watched)
 			defer cancel()
-			s.watchKey(ctx, r.Header.Values(echo.HeaderAuthorization))
+			watched <- s.watchKey(ctx, r.Header.Values(echo.HeaderAuthorization))
 		}()
-		defer func() { <-watched }()
-		defer cancel()
-		c.SetRequest(r.WithContext(ctx))
-		defer c.SetRequest(r) // or an error would be answered as if the client had gone
-		return next(c)
+		var ended bool
+		err := func() error {
+			defer func() { ended = <-watched }()
+			defer cancel()
+			c.SetRequest(r.WithContext(ctx))
+			defer c.SetRequest(r) // or an error would be answered as if the client had gone
+			return next(c)
+		}()
+		if err != nil && ended {
+			return errUnauthorized
+		}
+		return err
 	}
 }
 
-// watchKey returns when the key works no more, or ctx has ended. A key that cannot be looked up is taken
-// for one that does not work: nobody could tell how long it had been revoked.
-func (s *Server) watchKey(ctx context.Context, headers []string) {
+// watchKey returns when the key works no more, or ctx has ended, and tells which. A key that cannot be
+// looked up is taken for one that does not work: nobody could tell how long it had been revoked.
+func (s *Server) watchKey(ctx context.Context, headers []string) (ended bool) {
 	tick := time.NewTicker(keyCheck)
 	defer tick.Stop()
 	key, ok := bearer(headers)
 	for ok {
 		select {
 		case <-ctx.Done():
-			return
+			return false
 		case <-tick.C:
 		}
 		var err error
-		looking, cancel := context.WithTimeout(ctx, keyCheckTimeout)
-		_, ok, err = s.config.Authenticate(looking, key)
-		cancel()
-		if err != nil && ctx.Err() == nil {
-			s.log.WarnContext(ctx, "a stream ends because its key could not be looked up", "request_id", RequestID(ctx), "error", err)
+		if ok, err = s.stillWorks(ctx, key); ctx.Err() != nil {
+			return false
+		}
+		if err != nil {
+			s.log.WarnContext(ctx, "a request is ended because its key could not be looked up", "request_id", RequestID(ctx), "error", err)
+			return false
 		}
 	}
+	return true
+}
+
+func (s *Server) stillWorks(ctx context.Context, key vault.Secret) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, keyCheckTimeout)
+	defer cancel()
+	_, ok, err := s.config.Authenticate(ctx, key)
+	return ok, err
+}
+
+// whileBodyComes ends the reading of a request's body when its key stops working: a body may take half a
+// minute, and what it asks for must not be done with a key that was revoked meanwhile. The request is changed.
+func (s *Server) whileBodyComes(c echo.Context, key vault.Secret, next echo.HandlerFunc) error {
+	r := c.Request()
+	if r.Body == nil || r.Body == http.NoBody {
+		return next(c)
+	}
+	body := &watchedBody{ReadCloser: r.Body, looked: time.Now(), stillWorks: func() (bool, error) { return s.stillWorks(r.Context(), key) }}
+	r.Body = body
+	if err := next(c); err == nil || body.refusal == nil {
+		return err
+	}
+	return body.refusal
+}
+
+// watchedBody gives out nothing that came a second or more after its key was looked up, unless it still works.
+type watchedBody struct {
+	io.ReadCloser
+	stillWorks func() (bool, error)
+	looked     time.Time
+	refusal    error
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	if b.refusal != nil {
+		return 0, b.refusal
+	}
+	n, err := b.ReadCloser.Read(p)
+	if time.Since(b.looked) < keyCheck {
+		return n, err
+	}
+	ok, failed := b.stillWorks()
+	if b.looked, b.refusal = time.Now(), failed; failed == nil && !ok {
+		b.refusal = errUnauthorized
+	}
+	if b.refusal != nil {
+		return 0, b.refusal
+	}
+	return n, err
 }

@@ -63,6 +63,9 @@ type watch struct {
 
 	// Of the worker that has claimed it.
 	fails      int
+	slow       int       // how many looks in a row met a DoorFlow that was not there or not well
+	reached    int64     // where a wide look goes on that was broken off, in Unix milliseconds; 0 for none
+	began      time.Time // when that one began
 	plainUntil time.Time // until then without event codes
 	refused    bool      // it has been said that the events may not be listed
 }
@@ -158,7 +161,7 @@ func (c *Catchup) done(w *watch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if w.running = false; w.again {
-		w.asked, w.again, w.refused, w.due = true, false, false, c.Now()
+		w.asked, w.again, w.refused, w.reached, w.due = true, false, false, 0, c.Now()
 	}
 }
 
@@ -202,8 +205,7 @@ func (c *Catchup) look(ctx context.Context, account string, w *watch, t *turn, p
 	if ctx.Err() != nil {
 		return
 	}
-	moved, stored := c.advance(ctx, p, r, err)
-	if stored != nil {
+	if stored := c.advance(ctx, p, r, err); stored != nil {
 		err = stored
 	}
 	outcome := c.outcome(err)
@@ -218,7 +220,7 @@ func (c *Catchup) look(ctx context.Context, account string, w *watch, t *turn, p
 		}
 	}
 	if err == nil {
-		w.fails = 0
+		w.fails, w.slow, w.reached = 0, 0, 0
 		level := slog.LevelDebug
 		if r.found > 0 {
 			level = slog.LevelInfo
@@ -227,17 +229,30 @@ func (c *Catchup) look(ctx context.Context, account string, w *watch, t *turn, p
 		c.schedule(w, p, true)
 		return
 	}
-	c.failed(ctx, log, account, w, t, err, outcome, moved)
+	before := p.Watermark
+	if r.wide {
+		before = w.reached
+	}
+	further := r.sorted && r.newest > before
+	if further && r.wide {
+		w.reached, w.began = r.newest, r.began
+	}
+	c.failed(ctx, log, account, w, t, err, outcome, further)
 }
 
 // failed decides when a look that did not come to its end is tried again. The place is kept.
-func (c *Catchup) failed(ctx context.Context, log *slog.Logger, account string, w *watch, t *turn, err error, outcome string, moved bool) {
+func (c *Catchup) failed(ctx context.Context, log *slog.Logger, account string, w *watch, t *turn, err error, outcome string, further bool) {
 	refused, _ := errors.AsType[*doorflow.Error](err)
 	wait, level := backoff(w.fails), slog.LevelWarn
 	w.fails++
+	if outcome == "unreachable" || outcome == "failed" {
+		w.slow++
+	} else {
+		w.slow = 0
+	}
 	switch outcome {
 	case "partial":
-		if moved { // a long list is being worked through
+		if further { // a long list is being worked through
 			w.fails, wait, level = 0, 0, slog.LevelInfo
 		}
 	case "interrupted":
@@ -247,7 +262,7 @@ func (c *Catchup) failed(ctx context.Context, log *slog.Logger, account string, 
 	case "forbidden":
 		wait, level = c.forbidden(ctx, log, account, w), slog.LevelDebug
 	case "rate_limited":
-		wait = t.slowDown(refused.RetryAfter)
+		wait = max(wait, t.slowDown(refused.RetryAfter)) // it need not say how long
 	case "failed":
 		wait = max(wait, min(refused.RetryAfter, longestWait))
 	}

@@ -48,7 +48,9 @@ type run struct {
 	account string
 	since   time.Time
 	started time.Time
+	began   time.Time // of the wide look that this one goes on with
 	wide    bool
+	plain   bool // without event codes
 	size    int
 	pages   int
 
@@ -63,9 +65,15 @@ type run struct {
 
 func (c *Catchup) newRun(account string, p place, w *watch, silent bool) *run {
 	now := c.Now()
-	r := &run{account: account, started: now, wide: silent || p.wide(now, c.Every), size: doorflow.MaxEvents, sorted: true}
-	r.since = p.since(now, r.wide)
-	if w.fails > 1 { // a page that does not come in time may come if it is smaller
+	r := &run{account: account, started: now, began: now, wide: silent || p.wide(now, c.Every), size: doorflow.MaxEvents, sorted: true}
+	r.since, r.plain = p.since(now, r.wide), now.Before(w.plainUntil)
+	if now.Sub(w.began) >= wideEvery { // what came late meanwhile is not to wait for longer than a day
+		w.reached = 0
+	}
+	if on := time.UnixMilli(w.reached).Add(-overlap).UTC(); r.wide && on.After(r.since) {
+		r.since, r.began = on, w.began
+	}
+	if w.slow > 1 { // a page that does not come in time may come if it is smaller
 		r.size /= 10
 	}
 	return r
@@ -104,18 +112,19 @@ func (c *Catchup) ask(ctx context.Context, t *turn, w *watch, r *run, page int) 
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	q := doorflow.EventQuery{Since: r.since, Codes: codes, Size: r.size, Page: page}
-	if c.Now().Before(w.plainUntil) {
+	if r.plain {
 		q.Codes = nil
 	}
 	client := c.Fetcher.Client(r.account)
 	answer, err := c.Fetcher.API.Events(ctx, client, q)
-	if refused, ok := errors.AsType[*doorflow.Error](err); !ok || refused.Status != http.StatusBadRequest || q.Codes == nil {
+	if refused, ok := errors.AsType[*doorflow.Error](err); !ok || refused.Status != http.StatusBadRequest || r.plain || page > 1 {
 		return answer, err
 	}
-	// An unknown code is refused. Without any we get at least those that DoorFlow shows by itself.
+	// An unknown code is refused. Without any we get at least those that DoorFlow shows by itself: another
+	// list, with other pages, so only at its beginning.
 	q.Codes = nil
 	if answer, err = c.Fetcher.API.Events(ctx, client, q); err == nil {
-		w.plainUntil = c.Now().Add(plainFor)
+		r.plain, w.plainUntil = true, c.Now().Add(plainFor)
 		c.Logger.Warn("DoorFlow refuses the event codes asked for: for a day, door events that webhooks do not bring are missed",
 			"account", events.Token(r.account))
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -229,29 +230,37 @@ func countDoubles(ctx context.Context, tx *events.Tx, items []*item) error {
 	return nil
 }
 
-// noteSeen stores when an account's webhooks last came, at most every ten seconds, and ends a silence.
+// noteSeen stores when an account's webhooks last came, about every ten seconds, and ends a silence.
 func (in *inbox) noteSeen(ctx context.Context, tx *events.Tx, items []*item) error {
+	due := map[string]int64{}
 	in.mu.Lock()
-	defer in.mu.Unlock()
-	var due []string
 	for _, it := range items {
 		if a := it.note.AccountID; it.flag == "" && it.at-in.seen[a] > seenEvery.Milliseconds() {
-			in.seen[a] = it.at
-			due = append(due, a)
+			due[a] = max(due[a], it.at)
 		}
 	}
-	slices.Sort(due)
-	for _, account := range slices.Compact(due) {
+	in.mu.Unlock()
+	for _, account := range slices.Sorted(maps.Keys(due)) {
 		const upsert = `INSERT INTO webhook_seen (account, at) VALUES (?, ?)
 			ON CONFLICT (account) DO UPDATE SET at = excluded.at WHERE webhook_seen.at < excluded.at`
-		if _, err := tx.Exec(ctx, upsert, storable(account), in.seen[account]); err != nil {
-			delete(in.seen, account)
+		if _, err := tx.Exec(ctx, upsert, storable(account), due[account]); err != nil {
 			return err
 		}
-		if err := sayResumed(ctx, tx, storable(account), time.UnixMilli(in.seen[account])); err != nil {
-			delete(in.seen, account)
+		if err := sayResumed(ctx, tx, storable(account), time.UnixMilli(due[account])); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// noted remembers, after the commit, what noteSeen need not store again for a while. Before it nobody can
+// tell whether the change is run again.
+func (in *inbox) noted(items []*item) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, it := range items {
+		if a := it.note.AccountID; it.flag == "" && it.at-in.seen[a] > seenEvery.Milliseconds() {
+			in.seen[a] = it.at
+		}
+	}
 }

@@ -83,12 +83,15 @@ func (c *Catchup) place(ctx context.Context, account string) (place, error) {
 		WHERE k.account = ? AND c.status = 'active'`
 	var p place
 	err := c.Fetcher.DB.Get(ctx, &p, query, account)
-	if !errors.Is(err, sql.ErrNoRows) {
-		return p, err
+	if errors.Is(err, sql.ErrNoRows) {
+		err = c.Fetcher.Log.Do(ctx, func(ctx context.Context, tx *events.Tx) error { return c.Begin(ctx, tx, account) })
+		if err == nil {
+			err = c.Fetcher.DB.Get(ctx, &p, query, account)
+		}
 	}
-	err = c.Fetcher.Log.Do(ctx, func(ctx context.Context, tx *events.Tx) error { return c.Begin(ctx, tx, account) })
-	if err == nil {
-		err = c.Fetcher.DB.Get(ctx, &p, query, account)
+	// A look in the future was noted before somebody put our clock back. It is no reason to wait until then.
+	if latest := c.Now().Add(clockSlack).UnixMilli(); p.LookedAt > latest || p.WideAt > latest {
+		p.LookedAt, p.WideAt = 0, 0
 	}
 	return p, err
 }
@@ -96,7 +99,7 @@ func (c *Catchup) place(ctx context.Context, account string) (place, error) {
 // advance stores how far a look came. The watermark moves to the newest event that was stored if the look
 // came to its end, or if the list was in order all the way: then nothing older can be missing. It never
 // moves back, never beyond our own clock, and not if the account was connected anew meanwhile.
-func (c *Catchup) advance(ctx context.Context, p place, r *run, failure error) (moved bool, err error) {
+func (c *Catchup) advance(ctx context.Context, p place, r *run, failure error) error {
 	watermark, looked, wide := p.Watermark, p.LookedAt, p.WideAt
 	if failure == nil || r.sorted {
 		watermark = max(watermark, r.newest)
@@ -104,20 +107,20 @@ func (c *Catchup) advance(ctx context.Context, p place, r *run, failure error) (
 	if failure == nil {
 		looked = r.started.UnixMilli()
 		if r.wide {
-			wide = looked
+			wide = r.began.UnixMilli()
 		}
 	}
 	if watermark == p.Watermark && failure != nil {
-		return false, nil
+		return nil
 	}
-	err = c.Fetcher.Log.Do(ctx, func(ctx context.Context, tx *events.Tx) error {
+	err := c.Fetcher.Log.Do(ctx, func(ctx context.Context, tx *events.Tx) error {
 		const update = `UPDATE catchup SET watermark = CASE WHEN watermark < ? THEN ? ELSE watermark END, looked_at = ?, wide_at = ?
 			WHERE account = ? AND since_at = ?`
 		_, err := tx.Exec(ctx, update, watermark, watermark, looked, wide, p.Account, p.SinceAt)
 		return err
 	})
 	if err != nil {
-		return false, errors.Join(errNotStored, err)
+		return errors.Join(errNotStored, err)
 	}
-	return watermark > p.Watermark, nil
+	return nil
 }

@@ -12,8 +12,9 @@ const (
 	// webhook again, and longer than a wide look at DoorFlow's own list reaches back from now.
 	keepKeys = 7 * 24 * time.Hour
 	// keepBehind is from how long before an account's watermark on the keys of its events stay, however old:
-	// when it reconnects, the look begins an overlap before. The rest is for clocks that differ.
-	keepBehind = overlap + time.Hour
+	// when it reconnects, the look begins an overlap before. The rest is for clocks that differ: the
+	// watermark is a time of DoorFlow's, a key's age goes by ours.
+	keepBehind = overlap + 24*time.Hour
 	// keepUnconnected is how many open notifications are kept of an account that is not connected.
 	keepUnconnected = 10_000
 )
@@ -29,8 +30,12 @@ func (f *Fetcher) Pruners(retention time.Duration) []events.Pruner {
 			return tx.Exec(ctx, query, time.Now().Add(-keep).UnixMilli(), events.PruneStep)
 		},
 		func(ctx context.Context, tx *events.Tx) (int64, error) {
+			// Catching up may have said an event whose notification still waits to be fetched.
 			const query = `DELETE FROM events WHERE (account, event_id) IN (SELECT e.account, e.event_id FROM events e WHERE e.at < ?
-				AND NOT EXISTS (SELECT 1 FROM catchup k WHERE k.account = e.account AND e.at >= k.watermark - ?) ORDER BY e.at LIMIT ?)`
+				AND NOT EXISTS (SELECT 1 FROM catchup k WHERE k.account = e.account AND e.at >= k.watermark - ?)
+				AND (e.account, e.event_id) NOT IN (SELECT account, resource_id FROM notifications WHERE state = 'open'
+					UNION ALL SELECT account, resource_id FROM notifications WHERE state = 'parked')
+				ORDER BY e.at LIMIT ?)`
 			return tx.Exec(ctx, query, time.Now().Add(-keep).UnixMilli(), keepBehind.Milliseconds(), events.PruneStep)
 		},
 		func(ctx context.Context, tx *events.Tx) (int64, error) {

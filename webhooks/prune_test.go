@@ -106,6 +106,24 @@ func TestPruneRemovesOldEventKeys(t *testing.T) {
 	})
 }
 
+// What catching up has said is not said again when its webhook can be fetched at last.
+func TestPruneKeepsTheKeysOfWhatWaits(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		g := open(t, db)
+		g.connect(t, "open", "active")
+		g.connect(t, "parked", "active")
+		g.connect(t, "done", "active")
+		for _, state := range []string{"open", "parked", "done"} {
+			g.insert(t, state, state, state, 9*24*time.Hour)
+			g.set(t, `INSERT INTO events (account, event_id, message_id, at) VALUES (?, '1', '', ?)`, state, time.Now().Add(-8*24*time.Hour).UnixMilli())
+		}
+		g.sweep(t)
+		if all, needed := g.count(t, `SELECT COUNT(*) FROM events`), g.count(t, `SELECT COUNT(*) FROM events WHERE account <> 'done'`); all != 2 || needed != 2 {
+			t.Errorf("%d keys are left, %d of those that are needed; want those 2", all, needed)
+		}
+	})
+}
+
 // However long an account has not been compared: the keys of what a look begins with are there.
 func TestPruneKeepsTheKeysThatCatchingUpNeeds(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
@@ -113,7 +131,7 @@ func TestPruneKeepsTheKeysThatCatchingUpNeeds(t *testing.T) {
 		stood := time.Now().Add(-30 * 24 * time.Hour)
 		g.set(t, `INSERT INTO catchup (account, since_at, watermark) VALUES ('a', 0, ?)`, stood.UnixMilli())
 		for kind, at := range map[string]time.Time{
-			"a":     stood.Add(-webhooks.Overlap), // stays
+			"a":     stood.Add(-webhooks.Overlap - 20*time.Hour), // stays: our clock may have been so far behind
 			"gone":  stood,
 			"a-old": stood.Add(-48 * time.Hour),
 		} {

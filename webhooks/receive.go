@@ -52,6 +52,7 @@ type ReceiverConfig struct {
 // Receiver answers POST /webhooks/doorflow.
 type Receiver struct {
 	ReceiverConfig
+	inbox   *inbox
 	rows    *events.Bulk[*item]
 	metrics *receiverMetrics
 	last    atomic.Int64 // Unix milliseconds of the last request that was proven
@@ -66,7 +67,7 @@ func NewReceiver(ctx context.Context, c ReceiverConfig) (*Receiver, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	r := &Receiver{ReceiverConfig: c}
+	r := &Receiver{ReceiverConfig: c, inbox: in}
 	r.rows = events.NewBulk(c.Log, in.write, func(it *item) int { return len(it.message.Body) + len(it.note.Raw) + 512 })
 	r.last.Store(c.Now().UnixMilli())
 	r.metrics = newReceiverMetrics(c.Registerer, func() float64 { return float64(c.Now().UnixMilli()-r.last.Load()) / 1000 })
@@ -130,6 +131,7 @@ func (r *Receiver) accept(c echo.Context, rep *report) error {
 		return err
 	}
 	rep.written = time.Since(rep.started)
+	r.inbox.noted(items)
 	r.stored(items, rep)
 	return nil
 }

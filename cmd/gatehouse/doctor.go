@@ -124,6 +124,11 @@ func (c *doctorCommand) Run(ctx context.Context, k *kong.Context, t *terminal) e
 		if err := writeJSON(t.out, map[string]any{"version": version(), "settings": settings, "checks": findings}); err != nil {
 			return err
 		}
+	} else if c.NATSURL != "" {
+		fmt.Fprintln(t.out)
+		if err := printNATSBlock(t.out, "GATEWAY_KEY", "APP_KEY"); err != nil {
+			return err
+		}
 	}
 	if failed {
 		return errReported

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/telemetry"
 	"gatehouse/internal/vault"
+	"gatehouse/keys"
 	"gatehouse/migrations"
 )
 
@@ -130,20 +132,36 @@ func (c *doctorCommand) peek(ctx context.Context, look func(*sqldb.DB) (finding,
 
 func (c *doctorCommand) checkDatabase(ctx context.Context) finding {
 	return c.peek(ctx, func(db *sqldb.DB) (finding, error) {
-		list, err := migrations.List(ctx, db.Writer().DB, db.Postgres())
-		if err != nil {
+		made, current, err := schema(ctx, db)
+		switch {
+		case err != nil:
 			return finding{}, err
-		}
-		for _, m := range list {
-			if !m.Applied {
-				return warn("run: gatehouse migrate up (serve does so too)", "%s, migrations are pending", c.databaseKind()), nil
-			}
+		case !made:
+			return off("%s, without a schema: %s", c.databaseKind(), errNothingThere), nil
+		case !current:
+			return warn("run: gatehouse migrate up (serve does so too)", "%s, migrations are pending", c.databaseKind()), nil
 		}
 		if lax, err := laxCommits(ctx, db); err != nil || lax != "" {
 			return fail("an answered webhook must survive a power loss: turn it on", "%s", lax), err
 		}
 		return ok("%s, schema up to date", c.databaseKind()), nil
 	})
+}
+
+// schema tells whether there is one, and whether it is this program's. Asking for the migrations alone would
+// make the table that lists them.
+func schema(ctx context.Context, db *sqldb.DB) (made, current bool, err error) {
+	query := `SELECT COUNT(*) FROM sqlite_master WHERE name = 'goose_db_version'`
+	if db.Postgres() {
+		query = `SELECT COUNT(to_regclass('goose_db_version'))`
+	}
+	var tables int
+	if err := db.Get(ctx, &tables, query); err != nil || tables == 0 {
+		return false, false, err
+	}
+	list, err := migrations.List(ctx, db.Writer().DB, db.Postgres())
+	pending := slices.ContainsFunc(list, func(m migrations.Status) bool { return !m.Applied })
+	return true, !pending, err
 }
 
 // laxCommits names the setting that lets PostgreSQL forget what it has confirmed.
@@ -163,23 +181,38 @@ func laxCommits(ctx context.Context, db *sqldb.DB) (string, error) {
 	return "", nil
 }
 
+const fixKeyset = "put the right file there; see docs/operations.md"
+
 func (c *doctorCommand) checkKeyset(ctx context.Context) finding {
 	return c.peek(ctx, func(db *sqldb.DB) (finding, error) {
-		var sealed int
-		if err := db.Get(ctx, &sealed, `SELECT COUNT(*) FROM vault_secrets`); err != nil {
-			return off("the database has no schema yet"), nil
+		made, current, err := schema(ctx, db)
+		sealed := 0
+		if err == nil && made {
+			err = db.Get(ctx, &sealed, `SELECT COUNT(*) FROM vault_secrets`)
 		}
-		if _, err := os.Stat(c.keysetPath()); sealed == 0 && errors.Is(err, fs.ErrNotExist) {
-			if db.Postgres() {
-				return fail("make one and give it to every replica; see docs/operations.md", "%s does not exist", c.keysetPath()), nil
-			}
+		if err != nil {
+			return finding{}, err
+		}
+		_, unread := vault.ReadKeyset(c.keysetPath())
+		missing := errors.Is(unread, fs.ErrNotExist)
+		switch {
+		case sealed == 0 && missing && db.Postgres():
+			return fail("make one and give it to every replica: gatehouse keys file new", "%s does not exist", c.keysetPath()), nil
+		case sealed == 0 && missing:
 			return off("%s: %s", c.keysetPath(), errNothingThere), nil
-		}
-		if sealed == 0 {
+		case unread != nil && !missing:
+			return fail(fixKeyset, "%s", oneLine(unread)), nil
+		case sealed == 0:
 			return ok("%s; nothing is sealed yet", c.keysetPath()), nil
+		case !missing && !current:
+			return off("not known before the migrations; a wrong one stops the start, and changes nothing"), nil
 		}
-		if _, err := vault.Load(ctx, c.keysetPath(), db.Writer(), false); err != nil {
-			return fail("put the right file there; see docs/operations.md", "%s", oneLine(err)), nil
+		v, err := vault.Check(ctx, c.keysetPath(), db.Writer())
+		if err == nil {
+			err = keys.New(keys.Config{DB: db, Vault: v, Path: c.keysetPath(), Columns: sealedColumns()}).Complete(ctx)
+		}
+		if err != nil {
+			return fail(fixKeyset, "%s", oneLine(err)), nil
 		}
 		return ok("%s fits the database", c.keysetPath()), nil
 	})
@@ -207,7 +240,11 @@ func (c *doctorCommand) checkListeners(ctx context.Context) finding {
 type listenAddr struct{ variable, addr string }
 
 func (c *Config) listeners() []listenAddr {
-	return []listenAddr{{"ADDR", c.Addr}, {"ADMIN_ADDR", c.AdminAddr}, {"OPS_ADDR", c.OpsAddr}}
+	all := []listenAddr{{"ADDR", c.Addr}, {"ADMIN_ADDR", c.AdminAddr}, {"OPS_ADDR", c.OpsAddr}}
+	if c.NATSURL == "" {
+		all = append(all, listenAddr{"NATS_LISTEN", c.NATSListen})
+	}
+	return all
 }
 
 // soon is how long before its end a certificate is worth a warning.

@@ -21,6 +21,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gatehouse/internal/sqldb"
+	"gatehouse/internal/sqldb/sqldbtest"
 )
 
 // diagnosis is what doctor finds, by check.
@@ -121,6 +124,76 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 			maps.Copy(env, row.env)
 			diagnose(t, env).wants(t, row.check, row.status, row.text)
 		})
+	}
+}
+
+// A database of before the keys had names is told from a wrong one, and neither gets anything written.
+func TestDoctorLooksAtADatabaseAndLeavesItAlone(t *testing.T) {
+	g := newGateway(t, nil)
+	g.start()
+	g.stop()
+	change := func(query string) {
+		t.Helper()
+		db, err := sqldb.Open(t.Context(), "", g.data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if _, err := db.Writer().ExecContext(t.Context(), query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows := func() (n int) {
+		t.Helper()
+		db, err := sqldb.Open(t.Context(), "", g.data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		if err := db.Get(t.Context(), &n, `SELECT (SELECT COUNT(*) FROM vault_keys) + (SELECT COUNT(*) FROM vault_secrets)`); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	change(`DELETE FROM vault_keys`) // migrated, and never started since
+	change(`DELETE FROM vault_secrets WHERE name <> 'canary'`)
+	diagnose(t, g.env).wants(t, "key set", "ok", "fits")
+	if n := rows(); n != 1 {
+		t.Errorf("doctor wrote: %d rows", n)
+	}
+	change(`INSERT INTO vault_keys (id, current, created_at, current_at) VALUES (1, 1, 0, 1)`)
+	diagnose(t, g.env).wants(t, "key set", "fail", "not the one")
+	change(`DELETE FROM goose_db_version WHERE version_id >= 6`)
+	change(`DROP TABLE vault_keys`)
+	before := diagnose(t, g.env)
+	before.wants(t, "database", "warn", "pending")
+	before.wants(t, "key set", "off", "migrations")
+	if err := os.Remove(filepath.Join(g.data, "keyset.json")); err != nil {
+		t.Fatal(err)
+	}
+	diagnose(t, g.env).wants(t, "key set", "fail", "missing")
+}
+
+// Before a shared database is used for the first time, doctor leaves it empty, and looks at the key set.
+func TestDoctorBeforeASharedDatabaseIsUsed(t *testing.T) {
+	url := sqldbtest.PostgresURL(t)
+	keyset := filepath.Join(t.TempDir(), "keyset.json")
+	g := newGateway(t, map[string]string{"GATEHOUSE_DATABASE_URL": url, "GATEHOUSE_KEYSET_FILE": keyset})
+	d := diagnose(t, g.env)
+	d.wants(t, "database", "off", "without a schema")
+	d.wants(t, "key set", "fail", "gatehouse keys file new")
+	if err := os.WriteFile(keyset, []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	diagnose(t, g.env).wants(t, "key set", "fail", "damaged")
+	db, err := sqldb.Open(t.Context(), url, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var tables int
+	if err := db.Get(t.Context(), &tables, `SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'public'`); err != nil || tables != 0 {
+		t.Errorf("doctor made %d tables, %v", tables, err)
 	}
 }
 

@@ -69,3 +69,11 @@ func (a *App) startEmbedded(ctx context.Context, c *events.BusConfig) (*natsauth
 	c.User, err = authority.User()
 	return authority, err
 }
+
+// natsAddr is where the embedded server listens, "" when it does not or there is none.
+func (a *App) natsAddr() string {
+	if a.embedded == nil {
+		return ""
+	}
+	return a.embedded.Addr()
+}

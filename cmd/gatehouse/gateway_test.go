@@ -51,7 +51,6 @@ func newGateway(t testing.TB, env map[string]string) *gateway {
 		"GATEHOUSE_ADDR":                     g.addr,
 		"GATEHOUSE_OPS_ADDR":                 g.ops,
 		"GATEHOUSE_PUBLIC_URL":               g.url,
-		"GATEHOUSE_NATS_LISTEN":              "",
 		"GATEHOUSE_DATA_DIR":                 g.data,
 		"GATEHOUSE_ADMIN_TOKEN":              adminToken,
 		"GATEHOUSE_DOORFLOW_CLIENT_ID":       clientID,

@@ -104,6 +104,8 @@ func TestNoSecretComesOut(t *testing.T) {
 
 	connectInEveryWay(t, g, df)
 	useEverything(t, g, df)
+	g.call(http.MethodPost, "/v1/keys/rotate", "")
+	g.awaitRotated(30 * time.Second)
 	misuse(t, g)
 	key := misuseKey(t, g)
 	doctor := exec.Command(binary, "doctor")
@@ -132,6 +134,9 @@ func TestNoSecretComesOut(t *testing.T) {
 		t.Errorf("the simulator handed out %d tokens and codes, which is too few for what was done", n)
 	}
 	for _, leak := range leaks(acks, places) {
+		t.Errorf("%s", leak)
+	}
+	for _, leak := range leaks(map[string][]string{"a key of the key set": keyMaterial(t, g)}, places) {
 		t.Errorf("%s", leak)
 	}
 	places["a file of the data directory"] = append(running, files(t, g.data)...)

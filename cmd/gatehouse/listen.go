@@ -72,7 +72,7 @@ func (a *App) openTokens() error {
 
 // webConfig brings the routes together, and holds each of them to what its caller may see.
 func (a *App) webConfig() web.Config {
-	messages := events.NewHandlers(a.history)
+	messages := events.NewHandlers(a.history, a.vault.Cover("cursors"))
 	messages.Accounts, messages.Identities = web.Accounts, web.Identities
 	c := web.Config{
 		PublicURL: a.config.PublicURL, TrustedProxies: a.config.TrustedProxies, Authenticate: a.authenticate,

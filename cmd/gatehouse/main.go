@@ -8,13 +8,16 @@ import (
 	"syscall"
 )
 
-func main() { os.Exit(start()) }
-
-// start runs the program until it is done or asked to stop. A second signal ends it at once.
-func start() int {
+func main() {
 	syscall.Umask(0o077) // whatever it writes is its user's alone
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop)
-	return run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	ctx, stop := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		stop()
+		<-signals // whoever asks twice does not want to wait
+		os.Exit(exitFailed)
+	}()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }

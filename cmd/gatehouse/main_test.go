@@ -143,6 +143,9 @@ func environment(vars map[string]string) []string {
 			env = append(env, pair)
 		}
 	}
+	if _, set := vars["GATEHOUSE_NATS_LISTEN"]; !set {
+		env = append(env, "GATEHOUSE_NATS_LISTEN=") // many gateways at once cannot all have the default
+	}
 	for name, value := range vars {
 		env = append(env, name+"="+value)
 	}

@@ -78,12 +78,13 @@ func (c *natsMint) Run(ctx context.Context, t *terminal) error {
 	if c.Expires < time.Second {
 		return usageError("--expires: want at least 1s")
 	}
-	in.ExpiresAt = time.Now().Add(c.Expires)
+	expires := time.Now().Add(c.Expires)
+	in.ExpiresAt = &expires
 	var minted natsauth.Minted
 	err = c.run(ctx, func() error {
 		return c.do(ctx, http.MethodPost, natsPath, nil, in, &minted)
 	}, func(ctx context.Context, a *alone) error {
-		credential, file, err := a.credentials().Mint(ctx, in.Grant, in.ExpiresAt)
+		credential, file, err := a.credentials().Mint(ctx, in.Grant, expires)
 		minted = natsauth.Minted{Credential: credential, Creds: file.Reveal()}
 		return err
 	})

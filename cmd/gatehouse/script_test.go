@@ -1,6 +1,9 @@
 package main_test
 
 import (
+	"encoding/json"
+	"net/http"
+	"net/url"
 	"os"
 	"regexp"
 	"strconv"
@@ -32,7 +35,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"allow":   func(ts *testscript.TestScript, _ bool, _ []string) { allow(t, ts) },
-			"happens": func(ts *testscript.TestScript, _ bool, args []string) { happens(ts, df, args) },
+			"happens": func(ts *testscript.TestScript, _ bool, args []string) { happens(ts, g, df, args) },
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -51,18 +54,26 @@ func allow(t *testing.T, ts *testscript.TestScript) {
 	}
 }
 
-func happens(ts *testscript.TestScript, df *cloud, args []string) {
-	before := acknowledged(df)
+// happens waits for what the gateway says of the events: DoorFlow knows them as fetched a little earlier.
+func happens(ts *testscript.TestScript, g *gateway, df *cloud, args []string) {
+	before := said(g)
 	for _, arg := range args {
 		code, err := strconv.Atoi(arg)
 		ts.Check(err)
 		df.Emit(doorflowsim.AccountA, doorflowsim.EventSpec{Code: code, ChannelID: 5012, PersonID: 4821})
 	}
-	for deadline := time.Now().Add(20 * time.Second); acknowledged(df) < before+len(args); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); said(g) < before+len(args); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			ts.Fatalf("%s were not fetched", strings.Join(args, " "))
 		}
 	}
+}
+
+// said is how many events the gateway has told of.
+func said(g *gateway) int {
+	var page struct{ Items []json.RawMessage }
+	g.call(http.MethodGet, "/v1/messages?limit=500&subject="+url.QueryEscape("gatehouse.event.>"), "").json(g.t, &page)
+	return len(page.Items)
 }
 
 func acknowledged(df *cloud) int {

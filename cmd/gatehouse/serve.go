@@ -26,7 +26,7 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) error {
 	}
 	defer app.Close()
 	log.Info("gatehouse is ready", "version", version(), "addr", app.public.Addr().String(), "admin_addr", c.AdminAddr, "ops_addr", c.OpsAddr,
-		"database", c.databaseKind(), "nats", c.natsKind(), "doorflow", c.doorflow(), "took_ms", time.Since(started).Milliseconds())
+		"database", c.databaseKind(), "nats", c.natsKind(), "nats_addr", app.natsAddr(), "doorflow", c.doorflow(), "took_ms", time.Since(started).Milliseconds())
 	if err := app.Run(ctx); err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ type simulateCommands struct {
 type simulateDoorflow struct {
 	Addr         string        `env:"-" default:"127.0.0.1:8090" placeholder:"HOST:PORT" help:"Where it listens."`
 	ClientID     string        `env:"-" default:"demo-client" placeholder:"ID" help:"The OAuth application it knows."`
-	ClientSecret vault.Secret  `env:"-" default:"demo-secret" placeholder:"SECRET" help:"Its secret, which also signs webhooks."`
+	ClientSecret vault.Secret  `env:"-" default:"demo-secret" placeholder:"SECRET" help:"Its secret, which also signs webhooks. Default: demo-secret."`
 	Gateway      *url.URL      `env:"-" default:"http://localhost:8080" placeholder:"URL" help:"The gateway that gets the webhooks."`
 	Every        time.Duration `env:"-" default:"1s" help:"A door event this often; 0 for none."`
 	Grace        bool          `env:"-" help:"Old tokens live until the new access token is first used."`
@@ -48,12 +48,20 @@ func (c *simulateDoorflow) Run(ctx context.Context, t *terminal) error {
 	sim := doorflowsim.New(o)
 	fmt.Fprintf(t.out, "DoorFlow stand-in on %s. Run the gateway with:\n\n", origin)
 	fmt.Fprintf(t.out, "  export GATEHOUSE_DOORFLOW_API_URL=%s\n  export GATEHOUSE_DOORFLOW_AUTHORIZE_URL=%s/oauth/authorize\n", origin, origin)
-	fmt.Fprintf(t.out, "  export GATEHOUSE_DOORFLOW_CLIENT_ID=%s\n  export GATEHOUSE_DOORFLOW_CLIENT_SECRET=…\n  gatehouse serve\n", c.ClientID)
+	fmt.Fprintf(t.out, "  export GATEHOUSE_DOORFLOW_CLIENT_ID=%s\n  export GATEHOUSE_DOORFLOW_CLIENT_SECRET=%s\n  gatehouse serve\n", c.ClientID, c.shownSecret())
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return sim.Run(ctx) })
 	group.Go(func() error { return serveSimulator(ctx, listener, sim) })
 	group.Go(func() error { return emit(ctx, sim, c.Every) })
 	return group.Wait()
+}
+
+// shownSecret is the one that everybody knows, or a place for the user's own.
+func (c *simulateDoorflow) shownSecret() string {
+	if c.ClientSecret == vault.NewSecret("demo-secret") {
+		return "demo-secret"
+	}
+	return "…"
 }
 
 // serveSimulator serves until ctx ends.

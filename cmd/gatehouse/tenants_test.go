@@ -228,8 +228,8 @@ func everyRouteIsKnown(t *testing.T, g *gateway) {
 	}
 }
 
-// said is an answer without what differs from request to request.
-func said(t *testing.T, a answer) string {
+// plainly is an answer without what differs from request to request.
+func plainly(t *testing.T, a answer) string {
 	t.Helper()
 	var body map[string]any
 	if len(a.body) > 0 {
@@ -282,9 +282,9 @@ func walkTenant(t *testing.T, g *gateway, tn, other *tenant, start string, round
 			listsOwn(t, g, key, name, tn, other)
 		default:
 			path, body := r.ask(other)
-			foreign := said(t, g.callWith(key, method(name), path, body))
+			foreign := plainly(t, g.callWith(key, method(name), path, body))
 			path, body = r.ask(nobody)
-			missing := said(t, g.callWith(key, method(name), path, body))
+			missing := plainly(t, g.callWith(key, method(name), path, body))
 			if foreign != missing || !strings.HasPrefix(foreign, "40") {
 				t.Errorf("%s: what is another's is answered %s, what does not exist %s", name, foreign, missing)
 			}

@@ -28,12 +28,23 @@ func Body(w http.ResponseWriter, r *http.Request, most int64, into any) error {
 		return Field("body", "must be at most %d bytes", most)
 	}
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && wrong.Field != "" {
-		return Field(wrong.Field, "must be %s", kind(wrong.Type))
+		return Field(named(wrong.Field), "must be %s", kind(wrong.Type))
 	}
 	if _, unknown, ok := strings.Cut(err.Error(), "unknown field "); ok {
 		return Field(strings.Trim(unknown, `"`), "is not a field of this request")
 	}
 	return Field("body", "must be a JSON object")
+}
+
+// named is a field as the caller wrote it: encoding/json puts the names of embedded Go structs before it.
+func named(field string) string {
+	for {
+		first, rest, more := strings.Cut(field, ".")
+		if !more || strings.ToLower(first) == first {
+			return field
+		}
+		field = rest
+	}
 }
 
 // kind is what JSON calls a type.

@@ -20,7 +20,7 @@ func (c *Credential) account() *jwt.AccountClaims {
 	a.Limits.Conn, a.Limits.Subs, a.Limits.Payload = maxConnections, maxSubscriptions, maxPayload
 	a.Limits.LeafNodeConn, a.Limits.Exports = 0, 0
 	a.Limits.DisallowBearer = true
-	for _, subject := range c.heard() {
+	for _, subject := range c.Hears() {
 		a.Imports.Add(&jwt.Import{Account: gatehouseID, Subject: jwt.Subject(subject), Type: jwt.Stream})
 	}
 	for local, exported := range c.services() {
@@ -32,7 +32,7 @@ func (c *Credential) account() *jwt.AccountClaims {
 	if len(a.DefaultPermissions.Pub.Allow) == 0 {
 		a.DefaultPermissions.Pub.Deny.Add(">") // an empty list would allow everything
 	}
-	a.DefaultPermissions.Sub.Allow.Add(c.heard()...)
+	a.DefaultPermissions.Sub.Allow.Add(c.Hears()...)
 	a.DefaultPermissions.Sub.Allow.Add(c.inbox())
 	return a
 }
@@ -40,7 +40,7 @@ func (c *Credential) account() *jwt.AccountClaims {
 // services maps the subjects that the credential publishes to on those that the gateway's account exports.
 func (c *Credential) services() map[string]string {
 	s := map[string]string{}
-	for _, subject := range c.asked() {
+	for _, subject := range c.Asks() {
 		s[subject] = subject
 	}
 	if c.Durable {

@@ -90,19 +90,18 @@ func (a *Authority) gatewayAccount() (*jwt.AccountClaims, error) {
 	c.Limits.JetStreamLimits = jwt.JetStreamLimits{
 		DiskStorage: jwt.NoLimit, MemoryStorage: jwt.NoLimit, Streams: jwt.NoLimit, Consumer: jwt.NoLimit,
 	}
-	for _, kind := range heardKinds {
-		c.Exports.Add(&jwt.Export{Name: kind, Subject: all(kind), Type: jwt.Stream})
+	streams, services := Exports()
+	for _, subject := range streams {
+		c.Exports.Add(&jwt.Export{Name: subject, Subject: jwt.Subject(subject), Type: jwt.Stream})
 	}
-	for _, kind := range []string{askKind, commandKind} {
-		c.Exports.Add(&jwt.Export{Name: kind, Subject: all(kind), Type: jwt.Service})
+	for _, subject := range services {
+		c.Exports.Add(&jwt.Export{Name: subject, Subject: jwt.Subject(subject), Type: jwt.Service})
 	}
 	c.Exports.Add(&jwt.Export{Name: "next", Subject: jwt.Subject("$JS.API." + nextOf("*")), Type: jwt.Service, ResponseType: jwt.ResponseTypeStream})
 	c.Exports.Add(&jwt.Export{Name: "info", Subject: jwt.Subject("$JS.API." + infoOf("*")), Type: jwt.Service})
 	c.Exports.Add(&jwt.Export{Name: "ack", Subject: jwt.Subject("$JS.ACK." + events.StreamName + ".>"), Type: jwt.Service})
 	return c, nil
 }
-
-func all(kind string) jwt.Subject { return jwt.Subject(events.Subject(kind) + ".>") }
 
 // User is who the gateway itself connects as.
 func (a *Authority) User() (nats.Option, error) {

@@ -32,7 +32,7 @@ func consumerOf(c Credential) jetstream.ConsumerConfig {
 	return jetstream.ConsumerConfig{
 		Durable:           c.Name,
 		Description:       "NATS credential " + c.Name,
-		FilterSubjects:    c.heard(),
+		FilterSubjects:    c.Hears(),
 		DeliverPolicy:     jetstream.DeliverAllPolicy,
 		AckPolicy:         jetstream.AckExplicitPolicy,
 		AckWait:           redelivery[0],

@@ -35,6 +35,8 @@ const (
 	maxLife     = 10 * 365 * 24 * time.Hour
 )
 
+var errExpires = invalid.Field("expires_at", "must be in the future, and within ten years")
+
 // Server is the embedded NATS server.
 type Server interface {
 	// SetAccount makes the server know an account, or closes what a changed one no longer allows.
@@ -80,7 +82,7 @@ func (c *Credentials) Mint(ctx context.Context, g Grant, expires time.Time) (Cre
 	}
 	// A JWT counts in seconds.
 	if expires = expires.Truncate(time.Second).UTC(); !expires.After(now) || expires.Sub(now) > maxLife {
-		return Credential{}, vault.Secret{}, invalid.Field("expires_at", "must be in the future, and within ten years")
+		return Credential{}, vault.Secret{}, errExpires
 	}
 	account, file, err := mint(g.Name, expires.Unix())
 	if err != nil {

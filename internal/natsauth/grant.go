@@ -121,9 +121,9 @@ func (g *Grant) Identities() []string {
 	return ordered(slices.AppendSeq(slices.Collect(maps.Keys(g.Ask)), maps.Keys(g.Command)))
 }
 
-// heard are the subjects that the gateway says to the credential: what it may subscribe to, and what its
+// Hears returns the subjects that the gateway says to the credential: what it may subscribe to, and what its
 // consumer is filtered to. No two of them overlap.
-func (g *Grant) heard() []string {
+func (g *Grant) Hears() []string {
 	var subjects []string
 	for _, kind := range accountKinds {
 		for _, account := range g.Events {
@@ -142,8 +142,8 @@ func (g *Grant) heard() []string {
 	return subjects
 }
 
-// asked are the subjects of the requests it may make of the gateway, each with its own name at the end.
-func (g *Grant) asked() []string {
+// Asks returns the subjects of the requests it may make of the gateway, each with its own name at the end.
+func (g *Grant) Asks() []string {
 	var subjects []string
 	for kind, granted := range map[string]map[string][]string{askKind: g.Ask, commandKind: g.Command} {
 		for identity, operations := range granted {
@@ -158,6 +158,16 @@ func (g *Grant) asked() []string {
 
 // inbox is where its answers come.
 func (g *Grant) inbox() string { return "_INBOX." + g.Name + ".>" }
+
+// Exports returns the subjects that the gateway's account lets others hear, and those it answers on.
+func Exports() (streams, services []string) {
+	for _, kind := range heardKinds {
+		streams = append(streams, all(kind))
+	}
+	return streams, []string{all(askKind), all(commandKind)}
+}
+
+func all(kind string) string { return events.Subject(kind) + ".>" }
 
 // APIPrefix stands before the part of JetStream's API that a durable credential has.
 const APIPrefix = "gatehouse.js"

@@ -29,8 +29,8 @@ const (
 // Request is the body of POST /v1/nats-credentials.
 type Request struct {
 	Grant
-	// ExpiresAt is when it ends; zero: after DefaultLife.
-	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	// ExpiresAt is when it ends; nil: after DefaultLife.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 }
 
 // Minted is the answer to it: the one time that the file is shown.
@@ -51,7 +51,13 @@ func (h *Handlers) Create(c echo.Context) error {
 	if field := beyond(in.Grant, held(c, h.Accounts), held(c, h.Identities)); field != "" {
 		return invalid.Field(field, "must name nothing but what your API key is for")
 	}
-	minted, file, err := h.Credentials.Mint(c.Request().Context(), in.Grant, in.ExpiresAt)
+	var expires time.Time
+	if in.ExpiresAt != nil {
+		if expires = *in.ExpiresAt; expires.IsZero() { // some programs mean nothing by it, others the past
+			return errExpires
+		}
+	}
+	minted, file, err := h.Credentials.Mint(c.Request().Context(), in.Grant, expires)
 	if err != nil {
 		return err
 	}

@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
-	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -17,7 +14,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"gatehouse/events"
-	"gatehouse/internal/invalid"
 	"gatehouse/internal/natsauth"
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/sqldb/sqldbtest"
@@ -278,130 +274,4 @@ func TestTheServerIsStartedAgain(t *testing.T) {
 	}
 	s.connect(t, "app", creds)
 	s.shut(t, revoked)
-}
-
-func TestOfTwoAtOnceOneIsMinted(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
-		results := make(chan error, 8)
-		var wg sync.WaitGroup
-		for range cap(results) {
-			wg.Go(func() {
-				_, _, err := natsauth.New(natsauth.Config{DB: db, Log: quiet}).Mint(t.Context(), hears, time.Time{})
-				results <- err
-			})
-		}
-		wg.Wait()
-		close(results)
-		minted := 0
-		for err := range results {
-			if err == nil {
-				minted++
-			} else if !errors.Is(err, natsauth.ErrExists) {
-				t.Error(err)
-			}
-		}
-		if minted != 1 {
-			t.Errorf("%d were minted", minted)
-		}
-	})
-}
-
-func TestListIsPaged(t *testing.T) {
-	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
-		c := natsauth.New(natsauth.Config{DB: db, Log: quiet})
-		for _, name := range []string{"a", "b", "c", "d", "e"} {
-			_, _, err := c.Mint(t.Context(), natsauth.Grant{Name: name, Events: []string{"*"}}, time.Time{})
-			must(t, err)
-		}
-		visible := func(c natsauth.Credential) bool { return c.Name != "c" }
-		var names []string
-		for after := ""; ; {
-			page, next, err := c.List(t.Context(), after, 2, visible)
-			must(t, err)
-			for _, p := range page {
-				names = append(names, p.Name)
-			}
-			if after = next; next == "" {
-				break
-			}
-		}
-		if got := strings.Join(names, ""); len(got) != 4 || strings.Contains(got, "c") || strings.Count(got, "a") != 1 {
-			t.Errorf("listed %s", got)
-		}
-		if _, _, err := c.List(t.Context(), "x", 2, visible); !invalidField(err, "after") {
-			t.Errorf("a foreign cursor: %v", err)
-		}
-	})
-}
-
-func invalidField(err error, field string) bool {
-	fault, ok := errors.AsType[*invalid.Error](err)
-	return ok && fault.Field == field
-}
-
-// Neither the key nor the token of a minted file is in the log, an error, or the directory.
-func TestTheFileIsNowhereElse(t *testing.T) {
-	var log bytes.Buffer
-	var mu sync.Mutex
-	loud := slog.New(slog.NewJSONHandler(locked{&mu, &log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	base := t.TempDir()
-	db, err := sqldb.Open(t.Context(), "", base)
-	must(t, err)
-	t.Cleanup(func() { _ = db.Close() })
-	migrate(t, db)
-	s := open(t, db, filepath.Join(base, "jetstream"), func(c *natsauth.Config) { c.Log = loud })
-	_, file, err := s.Mint(t.Context(), hears, time.Time{})
-	must(t, err)
-	creds := save(t, file)
-	a := s.connect(t, "app", creds)
-	must(t, a.Publish("gatehouse.event.hX9aQ2.x.y", nil))
-	s.say(t, "gatehouse.event.hX9aQ2.access.granted", "1")
-	a.fetch(t, 1)
-	_, _, again := s.Mint(t.Context(), hears, time.Time{})
-	must(t, s.Revoke(t.Context(), "app", natsauth.All))
-	a.gone(t)
-	s.shut(t, creds)
-	s.stop()
-	mu.Lock()
-	places := log.String() + again.Error()
-	mu.Unlock()
-	if !strings.Contains(places, `"level":"DEBUG"`) {
-		t.Fatal("the log was not looked at")
-	}
-	found := 0
-	must(t, filepath.WalkDir(base, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() {
-			data, failed := os.ReadFile(path)
-			places, err = places+string(data), failed
-			found++
-		}
-		return err
-	}))
-	if found < 3 || !strings.Contains(places, "nats_credentials") {
-		t.Fatalf("only %d files were looked at", found)
-	}
-	secrets := 0
-	for line := range strings.Lines(file.Reveal()) {
-		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "SU") || strings.HasPrefix(line, "eyJ") {
-			secrets++
-			if strings.Contains(places, line) || strings.Contains(places, base64.StdEncoding.EncodeToString([]byte(line))) {
-				t.Errorf("found %s…", line[:3])
-			}
-		}
-	}
-	if secrets != 2 {
-		t.Fatalf("the file has %d secrets", secrets)
-	}
-}
-
-type locked struct {
-	mu  *sync.Mutex
-	buf *bytes.Buffer
-}
-
-func (l locked) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
 }

@@ -31,7 +31,7 @@ func Load(ctx context.Context, path string, db *sqlx.DB, create bool) (*Vault, e
 	keys, err := ReadKeyset(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && sealedBefore != nil:
-		return nil, fmt.Errorf("key set %s is missing, and this database was sealed with it: restore the file from its backup; nothing was changed", path)
+		return nil, lost(path)
 	case errors.Is(err, fs.ErrNotExist) && create:
 		if keys, err = createKeyset(path); err != nil {
 			return nil, err
@@ -48,25 +48,56 @@ func Load(ctx context.Context, path string, db *sqlx.DB, create bool) (*Vault, e
 	return v, v.loadMACKey(ctx, db)
 }
 
-// settle finds out which key seals this database, proves with the canary that the set is the right one,
-// and on a database that names no key yet lets it name the set's primary one.
-func (v *Vault) settle(ctx context.Context, db *sqlx.DB, keys *Keyset, path string) error {
-	current, err := CurrentKey(ctx, db)
+// Check finds out whether Load would accept the key set in the file at path, but makes and changes nothing.
+func Check(ctx context.Context, path string, db *sqlx.DB) (*Vault, error) {
+	sealedBefore, err := storedSecret(ctx, db, canaryName)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	keys, err := ReadKeyset(path)
+	if errors.Is(err, fs.ErrNotExist) && sealedBefore != nil {
+		return nil, lost(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	v := &Vault{}
+	if _, err := v.useCurrent(ctx, db, keys, path); err != nil || sealedBefore == nil {
+		return v, err
+	}
+	return v, v.checkCanary(ctx, db, path)
+}
+
+func lost(path string) error {
+	return fmt.Errorf("key set %s is missing, and this database was sealed with it: restore the file from its backup; nothing was changed", path)
+}
+
+// useCurrent takes up the key that seals this database, 0 where it names none yet; then it is the set's
+// primary one.
+func (v *Vault) useCurrent(ctx context.Context, db *sqlx.DB, keys *Keyset, path string) (current uint32, err error) {
+	if current, err = CurrentKey(ctx, db); err != nil {
+		return 0, err
 	}
 	seal := current
 	if current == 0 {
 		seal = keys.Primary()
 	} else if !keys.Has(current) {
-		return lacking(ctx, db, keys, current, path)
+		return 0, lacking(ctx, db, keys, current, path)
 	}
-	if err := v.Use(keys, seal); err != nil {
+	return current, v.Use(keys, seal)
+}
+
+// settle finds out which key seals this database, proves with the canary that the set is the right one,
+// and on a database that names no key yet lets it name the set's primary one.
+func (v *Vault) settle(ctx context.Context, db *sqlx.DB, keys *Keyset, path string) error {
+	current, err := v.useCurrent(ctx, db, keys, path)
+	if err != nil {
 		return err
 	}
 	if err := v.checkCanary(ctx, db, path); err != nil || current != 0 {
 		return err
 	}
+	seal := keys.Primary()
 	// A second row that is current runs into the unique index: another replica was first, perhaps with
 	// another primary key.
 	const claim = `INSERT INTO vault_keys (id, current, created_at, current_at) VALUES (?, 1, 0, ?) ON CONFLICT DO NOTHING`

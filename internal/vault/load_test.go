@@ -48,6 +48,16 @@ func TestSealedOpensAgainAfterARestart(t *testing.T) {
 		if bytes.Equal(v.MAC("x", []byte("604219")), v.MAC("y", []byte("604219"))) {
 			t.Fatal("a MAC for one purpose serves for another")
 		}
+		covered, err := v.Cover("x").Encrypt([]byte("position 41"), nil)
+		if err != nil || bytes.Contains(covered, []byte("41")) {
+			t.Fatalf("covered as %q, %v", covered, err)
+		}
+		if plain, err := again.Cover("x").Decrypt(covered, nil); err != nil || string(plain) != "position 41" {
+			t.Fatalf("what was covered before a restart opens as %q, %v", plain, err)
+		}
+		if _, err := again.Cover("y").Decrypt(covered, nil); err == nil {
+			t.Fatal("what was covered for one purpose opens for another")
+		}
 		if info, _ := os.Stat(path); info.Mode().Perm() != 0o600 {
 			t.Fatalf("the key set has mode %v", info.Mode().Perm())
 		}

@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"sync/atomic"
 
+	"github.com/tink-crypto/tink-go/v2/aead/subtle"
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
@@ -120,6 +121,16 @@ func (v *Vault) Reseal(p Place, sealed []byte) ([]byte, error) {
 		return nil, err
 	}
 	return v.Seal(p, s)
+}
+
+// Cover encrypts what leaves the gateway and is to come back, such as a cursor. Its key follows from that of MAC: what was
+// covered opens on every replica, and after a rotation.
+func (v *Vault) Cover(purpose string) tink.AEAD {
+	c, err := subtle.NewXChaCha20Poly1305(v.MAC("cover "+purpose, nil))
+	if err != nil {
+		panic(err) // the key has 32 bytes
+	}
+	return c
 }
 
 // MAC returns a stable HMAC-SHA256 of data for one purpose, under a key that is itself sealed in the
