@@ -17,8 +17,8 @@ var (
 	ErrReserved = errors.New("the person's subject or address is an identity's")
 	// ErrNotPending says that no key waits to be verified.
 	ErrNotPending = errors.New("the identity does not wait for a code")
-	// ErrNoCode says that a code has to be sent first, or another one after too many that were wrong.
-	ErrNoCode = errors.New("no code is open; have one sent")
+	// ErrNoCode says that another code has to be sent, after too many that were wrong.
+	ErrNoCode = errors.New("too many wrong codes; have another sent")
 	// ErrCodeWrong says that Doordeck does not take the code: it is wrong, or older than five minutes.
 	ErrCodeWrong = errors.New("the code is wrong or has expired")
 	// ErrBusy says that another call is working on the identity and takes long.

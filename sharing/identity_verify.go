@@ -91,7 +91,7 @@ func (t *turn) check(ctx context.Context, code string) error {
 	switch {
 	case r.Status != StatusVerification:
 		return ErrNotPending
-	case r.CodeSentAt == 0, r.WrongCodes >= maxWrong:
+	case r.WrongCodes >= maxWrong: // one that we know nothing of may have been sent all the same
 		return ErrNoCode
 	}
 	key, err := t.readyToAsk(ctx)

@@ -115,7 +115,7 @@ var sentinels = []struct {
 	{sharing.ErrTooManyIdentities, http.StatusConflict, "too-many-identities", "there are as many identities as there may be; delete some", 0},
 	{sharing.ErrReserved, http.StatusConflict, "reserved", "the person's subject or address is an identity's", 0},
 	{sharing.ErrNotPending, http.StatusConflict, "not-pending", "the identity does not wait for a code; its status says what it is", 0},
-	{sharing.ErrNoCode, http.StatusConflict, "no-code", "no code is open: none was sent, or too many wrong ones were tried; have one sent with verify", 0},
+	{sharing.ErrNoCode, http.StatusConflict, "no-code", "too many wrong codes were tried; have another one sent with verify", 0},
 	{sharing.ErrCodeWrong, http.StatusForbidden, "code-wrong", "Doordeck does not take the code: it is wrong, or older than five minutes", 0},
 	{sharing.ErrBusy, http.StatusTooManyRequests, "busy", "the identity is being worked on; send it again", 2 * time.Second},
 	{sharing.ErrNoDoor, http.StatusNotFound, "not-found", "there is no such door, or the identity may not see it", 0},
