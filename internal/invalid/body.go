@@ -1,6 +1,7 @@
 package invalid
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -12,26 +13,51 @@ import (
 // Body reads the JSON object in a request's body, of at most so many bytes. What is no field of it is
 // refused; an empty body is an empty object. The error is an *Error.
 func Body(w http.ResponseWriter, r *http.Request, most int64, into any) error {
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, most))
-	d.DisallowUnknownFields()
-	err := d.Decode(into)
+	err := object(http.MaxBytesReader(w, r.Body, most), into)
 	if errors.Is(err, io.EOF) {
 		return nil
 	}
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		return Field("body", "must be at most %d bytes", most)
+	}
+	return err
+}
+
+// Object reads one JSON object as Body does, of which there must be one.
+func Object(data []byte, into any) error {
+	err := object(bytes.NewReader(data), into)
+	if errors.Is(err, io.EOF) {
+		return Field("body", "must be a JSON object")
+	}
+	return err
+}
+
+// object returns io.EOF where there is nothing to read.
+func object(from io.Reader, into any) error {
+	d := json.NewDecoder(from)
+	d.DisallowUnknownFields()
+	err := d.Decode(into)
 	if err == nil {
 		if _, err = d.Token(); errors.Is(err, io.EOF) {
 			return nil
 		}
+		if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+			return err
+		}
 		return Field("body", "must be one JSON object")
 	}
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		return Field("body", "must be at most %d bytes", most)
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge || errors.Is(err, io.EOF) {
+		return err
 	}
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && wrong.Field != "" {
 		return Field(named(wrong.Field), "must be %s", kind(wrong.Type))
 	}
 	if _, unknown, ok := strings.Cut(err.Error(), "unknown field "); ok {
-		return Field(strings.Trim(unknown, `"`), "is not a field of this request")
+		name := strings.Trim(unknown, `"`)
+		if name == "" || len(name) > 64 {
+			return Field("body", "has a field that is not one of this request")
+		}
+		return Field(name, "is not a field of this request")
 	}
 	return Field("body", "must be a JSON object")
 }
@@ -51,6 +77,9 @@ func named(field string) string {
 func kind(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Struct {
+			return "a list of objects"
+		}
 		return "a list of strings"
 	case reflect.Bool:
 		return "true or false"

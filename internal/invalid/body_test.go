@@ -14,6 +14,8 @@ func TestBody(t *testing.T) {
 		{"empty", ``, ""},
 		{"object", `{"text":"a","list":["b"],"flag":true,"number":1}`, ""},
 		{"unknown field", `{"text":"a","other":1}`, "other"},
+		{"unknown field without a name", `{"":1}`, "body"},
+		{"unknown field with a long name", `{"` + strings.Repeat("x", 65) + `":1}`, "body"},
 		{"number for a text", `{"text":1}`, "text"},
 		{"text for a list", `{"list":"a"}`, "list"},
 		{"text for a flag", `{"flag":"yes"}`, "flag"},
