@@ -139,6 +139,7 @@ func SealedColumns() []vault.Column {
 	return []vault.Column{
 		{Table: "identities", Key: "name", Field: "signing_key"},
 		{Table: "identities", Key: "name", Field: "next_key"},
+		{Table: "operations", Key: "id", Field: "tokens"},
 	}
 }
 

@@ -1,0 +1,85 @@
+package sharing
+
+import (
+	"errors"
+	"slices"
+)
+
+// ErrForbidden says that the caller may not ask for such an operation.
+var ErrForbidden = errors.New("the caller may not ask for this operation")
+
+// Permission is one thing that a caller may ask for.
+type Permission string
+
+const (
+	MayShare     Permission = "share"     // with people as users of the door
+	MayRevoke    Permission = "revoke"    // anybody's access
+	MayUnlock    Permission = "unlock"    // the door
+	MayAppoint   Permission = "appoint"   // administrators of the door
+	MayProvision Permission = "provision" // people whom Doordeck does not know
+)
+
+// Authority is who asks, and what they may ask for. Every road to an operation makes one of what it knows of its
+// caller: HTTP of the scopes of a key, see OfScopes.
+type Authority struct {
+	// Caller is the name that the operation is remembered under. One caller's ids are nobody else's.
+	Caller      string
+	Permissions []Permission
+	// Identities are those that the caller is held to; nil means all, an empty list none.
+	Identities []string
+}
+
+// scopes are the permissions that a scope of an API key stands for.
+var scopes = map[string][]Permission{
+	"operations:write":     {MayShare, MayRevoke},
+	"operations:unlock":    {MayUnlock},
+	"operations:admin":     {MayAppoint},
+	"operations:provision": {MayProvision},
+	"admin":                {MayShare, MayRevoke, MayUnlock, MayAppoint, MayProvision},
+}
+
+// OfScopes is the authority of an API key.
+func OfScopes(caller string, keyScopes, identities []string) Authority {
+	a := Authority{Caller: caller, Identities: identities}
+	for _, scope := range keyScopes {
+		a.Permissions = append(a.Permissions, scopes[scope]...)
+	}
+	return a
+}
+
+// covers tells whether the identity is among the caller's.
+func (a Authority) covers(identity string) bool {
+	return a.Identities == nil || slices.Contains(a.Identities, identity)
+}
+
+// check returns ErrForbidden unless the caller may ask for the operation.
+func (a Authority) check(o *operation) error {
+	for _, needed := range o.needs() {
+		if !slices.Contains(a.Permissions, needed) {
+			return ErrForbidden
+		}
+	}
+	return nil
+}
+
+// needs are the permissions that an operation takes: for a share, those for each of its people.
+func (o *operation) needs() []Permission {
+	switch o.Type {
+	case Revoke:
+		return []Permission{MayRevoke}
+	case Unlock:
+		return []Permission{MayUnlock}
+	}
+	var needs []Permission
+	for _, p := range o.parts {
+		role := MayShare
+		if p.Role == roleAdmin {
+			role = MayAppoint
+		}
+		needs = append(needs, role)
+		if p.Provision != "" {
+			needs = append(needs, MayProvision)
+		}
+	}
+	return needs
+}

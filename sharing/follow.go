@@ -1,0 +1,170 @@
+package sharing
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"gatehouse/doordeck"
+)
+
+// How often a door's list of users is asked whether it shows what is queued: often in the first hour, after which
+// the door is likely to be away for long.
+const (
+	lookSoon  = 7 * time.Second
+	soonFor   = time.Hour
+	lookLater = 2 * time.Minute
+	// arrives is how long what waits for a door takes at most to arrive once the door is connected.
+	arrives = 10 * time.Second
+)
+
+// nextLook is when to look again: in turns, or when something ends.
+func (o *operation) nextLook(now time.Time) int64 {
+	every := lookSoon
+	if o.FollowedAt != 0 && now.Sub(when(o.FollowedAt)) > soonFor {
+		every = lookLater
+	}
+	next := now.Add(every).UnixMilli()
+	for _, p := range o.with(Queued, watched) {
+		for _, at := range []int64{p.ExpiresAt, p.GuardAt, p.EndAt} {
+			if at > now.UnixMilli() {
+				next = min(next, at)
+			}
+		}
+	}
+	return next
+}
+
+// follow looks after what has been sent on a lane: by the door's list of users it is told what came of it.
+func (o *Operations) follow(ctx context.Context, l lane) error {
+	sent, err := o.store.followed(ctx, l)
+	if err != nil || len(sent) == 0 {
+		return err
+	}
+	look := &look{Operations: o, lane: l, at: o.now()}
+	look.ask(ctx)
+	for _, op := range sent {
+		if err := look.after(ctx, op); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// look is one look at a door.
+type look struct {
+	*Operations
+	lane    lane
+	at      time.Time
+	session Session
+	has     map[string]doordeck.LockUser // nil when the list is not known
+	gone    bool                         // there is no such identity any more
+}
+
+func (k *look) ask(ctx context.Context) {
+	var err error
+	if k.session, err = k.actors.Session(ctx, k.lane.identity); err != nil {
+		k.gone = errors.Is(err, ErrNoIdentity)
+		return
+	}
+	users, err := k.actors.Client().LockUsers(ctx, k.session.Token, doordeck.LockID(k.lane.lock))
+	if err != nil {
+		k.log.Debug("asking who has a lock", "identity", k.lane.identity, "lock", k.lane.lock, "error", err)
+		return
+	}
+	k.has = usersByID(users)
+}
+
+// after settles what the look tells of an operation.
+func (k *look) after(ctx context.Context, op *operation) error {
+	overtaken, err := k.store.overtaken(ctx, op)
+	if err != nil {
+		return err
+	}
+	for _, p := range op.with(Queued, watched) {
+		switch {
+		case k.gone:
+			p.Status, p.Error = Failed, whyNoIdentity
+		case p.Status == Queued:
+			k.queued(ctx, op, p, overtaken[p.UserID])
+		default:
+			k.watched(op, p, overtaken[p.UserID])
+		}
+	}
+	op.DueAt = op.nextLook(k.at)
+	if len(op.with(Accepted)) > 0 {
+		op.DueAt = k.at.UnixMilli()
+	}
+	return k.store.save(ctx, op)
+}
+
+// queued settles somebody for whom something waits for the door.
+func (k *look) queued(ctx context.Context, op *operation, p *part, overtaken bool) {
+	now := k.at.UnixMilli()
+	holds := k.has != nil && op.holds(p, k.has)
+	switch {
+	case overtaken:
+		p.Status, p.Error = Cancelled, whyOvertaken
+	case holds && (op.Type == Share || p.GuardAt <= now):
+		p.Status, p.ExpiresAt = Confirmed, 0
+		op.arrived = append(op.arrived, p.UserID)
+	case k.has == nil && now < p.ExpiresAt+soonFor.Milliseconds():
+		// Nothing is known. Once it is over, it is still worth asking for a time how it ended.
+	case p.EndAt != 0 && now >= p.EndAt:
+		p.Status = Expired
+	case now < p.ExpiresAt:
+		if holds { // gone, or not there yet: a share that waits for the door as well could still come first
+			k.arriving(ctx, p)
+		}
+	case op.Waits && now < op.DeadlineAt:
+		p.Status = Accepted // the chain of certificates allowed no longer wait
+	default:
+		p.Status = Expired
+	}
+}
+
+// arriving shortens the time for which a revoke is watched: once the door is connected, what waits for it arrives
+// within moments, in order.
+func (k *look) arriving(ctx context.Context, p *part) {
+	soon := k.at.Add(arrives).UnixMilli()
+	if p.GuardAt <= soon {
+		return
+	}
+	lock, err := k.locks.get(ctx, k.session, k.lane, true)
+	if err == nil && lock.Connected {
+		p.GuardAt = soon
+	}
+}
+
+// watched settles somebody of whom something may still arrive at the door: of an operation before, where this one
+// is done; of this one itself, where its outcome was not learned.
+func (k *look) watched(op *operation, p *part, overtaken bool) {
+	now, done := k.at.UnixMilli(), p.Error == "" || p.Error == whyUndone
+	over := now >= p.GuardAt
+	switch {
+	case overtaken && done:
+		p.Status, p.Error = Applied, ""
+	case overtaken:
+		p.Status, p.Error = Cancelled, whyOvertaken
+	case k.has == nil:
+		if now >= p.GuardAt+soonFor.Milliseconds() { // nobody can be asked any more
+			p.Status = Failed
+			if done {
+				p.Status, p.Error = Applied, ""
+			}
+		}
+	case op.holds(p, k.has):
+		if over {
+			p.Status, p.Error, p.ExpiresAt = Applied, "", 0
+		}
+	case done:
+		p.Status, p.Error = Accepted, whyUndone
+		op.DeadlineAt = max(op.DeadlineAt, k.at.Add(usualAge).UnixMilli())
+	case over && p.Error == whyOvertaken:
+		p.Status = Cancelled
+	case over && op.Waits:
+		p.Status = Expired
+	case over:
+		p.Status = Failed
+	}
+}

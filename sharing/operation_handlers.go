@@ -1,0 +1,152 @@
+package sharing
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"gatehouse/internal/invalid"
+)
+
+// OperationHandlers are the routes about operations. They return errors of this package and *invalid.Error; the
+// server chooses the statuses.
+type OperationHandlers struct {
+	// Of is nil where Doordeck is not configured: then every route answers ErrOff.
+	Of *Operations
+	// Authority is what a request's key may ask for.
+	Authority func(context.Context) Authority
+}
+
+const (
+	// maxWait is how long a request may wait for an outcome.
+	maxWait = 60 * time.Second
+	// maxOperations is smaller than other pages: each operation may name hundreds of people.
+	maxOperations = 200
+)
+
+// Submit is POST /v1/identities/:name/operations.
+func (h *OperationHandlers) Submit(c echo.Context) error {
+	if h.Of == nil {
+		return ErrOff
+	}
+	received, r := time.Now(), c.Request()
+	wait, err := preferredWait(r.Header)
+	if err != nil {
+		return err
+	}
+	id, err := idempotencyKey(r.Header)
+	if err != nil {
+		return err
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return err
+	}
+	a, err := h.Of.Submit(r.Context(), h.Authority(c.Request().Context()), Request{Identity: c.Param("name"), ID: id, Body: body, Received: received})
+	if err != nil {
+		return err
+	}
+	header := c.Response().Header()
+	if header.Set(echo.HeaderLocation, "/v1/operations/"+a.Operation); wait > 0 {
+		header.Set("Preference-Applied", "wait="+strconv.Itoa(int(wait.Seconds())))
+		_ = http.NewResponseController(c.Response()).SetWriteDeadline(time.Now().Add(wait + 15*time.Second))
+		if a, err = h.Of.Wait(r.Context(), a.Operation, wait); err != nil {
+			return err
+		}
+	}
+	if a.Status.Final() {
+		return c.JSON(http.StatusOK, a)
+	}
+	return c.JSON(http.StatusAccepted, a)
+}
+
+// preferredWait reads the preference wait of Prefer (RFC 7240). Others are none of ours, and ignored.
+func preferredWait(header http.Header) (time.Duration, error) {
+	for preference := range strings.SplitSeq(strings.Join(header.Values("Prefer"), ","), ",") {
+		preference, _, _ = strings.Cut(preference, ";")
+		name, value, _ := strings.Cut(strings.TrimSpace(preference), "=")
+		if !strings.EqualFold(strings.TrimSpace(name), "wait") {
+			continue
+		}
+		seconds, err := strconv.Atoi(strings.Trim(strings.TrimSpace(value), `"`))
+		if err != nil || seconds < 0 {
+			return 0, invalid.Field("Prefer", "must be wait=N, with N seconds, of which %d are the most", int(maxWait.Seconds()))
+		}
+		return time.Duration(min(seconds, int(maxWait.Seconds()))) * time.Second, nil
+	}
+	return 0, nil
+}
+
+// idempotencyKey reads Idempotency-Key, which is taken for the caller's id, with or without the quotes of a
+// structured field.
+func idempotencyKey(header http.Header) (string, error) {
+	values := header.Values("Idempotency-Key")
+	if len(values) == 0 {
+		return "", nil
+	}
+	key := values[0]
+	if len(key) >= 2 && key[0] == '"' && key[len(key)-1] == '"' {
+		key = key[1 : len(key)-1]
+	}
+	if len(values) > 1 || key == "" {
+		return "", invalid.Field("Idempotency-Key", "must be one id, or be left out")
+	}
+	return key, nil
+}
+
+// List is GET /v1/operations.
+func (h *OperationHandlers) List(c echo.Context) error {
+	if h.Of == nil {
+		return ErrOff
+	}
+	limit, err := invalid.Limit(c.QueryParam("limit"), defaultPage, maxOperations)
+	if err != nil {
+		return err
+	}
+	page, next, err := h.Of.List(c.Request().Context(), OperationQuery{
+		ID: c.QueryParam("id"), Identity: c.QueryParam("identity"), Lock: c.QueryParam("lock"), Caller: c.QueryParam("caller"),
+		Status: Status(c.QueryParam("status")), Type: c.QueryParam("type"),
+		Identities: h.Authority(c.Request().Context()).Identities, After: c.QueryParam("after"), Limit: limit,
+	})
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, list[Answer]{page, next})
+}
+
+// Get is GET /v1/operations/:operation.
+func (h *OperationHandlers) Get(c echo.Context) error {
+	if h.Of == nil {
+		return ErrOff
+	}
+	a, err := h.Of.Get(c.Request().Context(), c.Param("operation"), h.Authority(c.Request().Context()).Identities)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, a)
+}
+
+// Lookup is POST /v1/identities/:name/lookup.
+func (h *OperationHandlers) Lookup(c echo.Context) error {
+	if h.Of == nil {
+		return ErrOff
+	}
+	name := c.Param("name")
+	if !h.Authority(c.Request().Context()).covers(name) {
+		return ErrNoIdentity
+	}
+	body, err := io.ReadAll(c.Request().Body)
+	if err != nil {
+		return err
+	}
+	found, err := h.Of.Lookup(c.Request().Context(), name, body)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, list[Found]{Items: found})
+}

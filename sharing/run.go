@@ -1,0 +1,264 @@
+package sharing
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"gatehouse/doordeck"
+)
+
+// run is one operation in a worker's hand: who is concerned, may it be signed, is it signed, sent and settled.
+// What it comes to is written down before the next step.
+type run struct {
+	*Operations
+	op *operation
+	// stopping ends when no more is to be sent, although what is under way may still end.
+	stopping context.Context
+	// revoked are the people of revokes that stand behind, by the revoke, as found so far.
+	revoked map[string][]*part
+
+	session Session
+	alive   map[string]signed
+	// tried are those who have had their turn in this attempt; single those whose batch was refused.
+	tried, single map[*part]bool
+	// reason is why something is left to do, and asked how long Doordeck wants to be left alone.
+	reason string
+	asked  time.Duration
+}
+
+const (
+	firstRetry = 500 * time.Millisecond
+	lastRetry  = 30 * time.Second
+	// mostAsked bounds how long Doordeck may ask to be left alone.
+	mostAsked = 5 * time.Minute
+)
+
+// attempt takes the operation as far as it goes now.
+func (r *run) attempt(ctx context.Context) error {
+	r.op.Attempts++
+	r.tried, r.single = map[*part]bool{}, map[*part]bool{}
+	r.age()
+	if len(r.op.with(Accepted, Running)) == 0 {
+		return r.pause(ctx)
+	}
+	session, err := r.actors.Session(ctx, r.op.Identity)
+	if err != nil {
+		r.cannotAct(err)
+		return r.pause(ctx)
+	}
+	r.session = session
+	if r.op.Type == Unlock {
+		err = r.unlock(ctx)
+	} else {
+		err = r.people(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return r.pause(ctx)
+}
+
+// pause writes down how far it came, and when to go on.
+func (r *run) pause(ctx context.Context) error {
+	r.age()
+	r.op.twins()
+	r.op.Error = r.reason
+	now := r.now()
+	if _, left := fold(r.op.statuses()); left == stageFollow {
+		r.op.DueAt = r.op.nextLook(now)
+		return r.store.save(ctx, r.op)
+	}
+	wait := firstRetry << min(r.op.Attempts-1, 10)
+	wait = max(min(wait, lastRetry), min(r.asked, mostAsked))
+	due := now.Add(wait/2 + rand.N(wait/2+1)).UnixMilli()
+	for _, p := range r.op.with(Accepted, Running) {
+		due = min(due, max(r.op.endsAt(p), now.UnixMilli()))
+	}
+	r.op.DueAt = due
+	return r.store.save(ctx, r.op)
+}
+
+// age ends what is too old. What may have been sent already is looked after instead; an unlock that may have been
+// is not learned of any more.
+func (r *run) age() {
+	now := r.now().UnixMilli()
+	for _, p := range r.op.with(Accepted, Running) {
+		switch {
+		case r.op.Type == Unlock && p.Status == Running:
+			p.Status = Unknown
+		case now < r.op.endsAt(p):
+		case p.Status == Running:
+			p.Status, p.GuardAt, p.Error = watched, max(p.ExpiresAt, p.GuardAt, now), cmp.Or(p.Error, whyUnavailable)
+		case p.Tries == 0 || r.op.Waits || now >= p.EndAt && p.EndAt != 0:
+			p.Status, p.Error = Expired, cmp.Or(p.Error, r.reason, r.op.Error)
+		default:
+			p.Status, p.Error = Failed, cmp.Or(p.Error, r.reason, r.op.Error, whyUnavailable)
+		}
+	}
+}
+
+// cannotAct says why nothing can be signed: for good where there is no such identity any more.
+func (r *run) cannotAct(err error) {
+	if errors.Is(err, ErrNoIdentity) {
+		r.fail(r.op.with(Accepted, Running), whyNoIdentity)
+		return
+	}
+	if _, ok := errors.AsType[*NotReadyError](err); !ok {
+		r.log.Warn("an identity cannot act", "identity", r.op.Identity, "error", err)
+	}
+	r.reason = whyNotReady
+}
+
+func (r *run) fail(people []*part, reason string) {
+	for _, p := range people {
+		p.Status, p.Error = Failed, reason
+	}
+}
+
+// later notes a failure that may be over when it is tried again, and tells whether it is one.
+func (r *run) later(err error) bool {
+	if !classOf(err).Retryable() {
+		return false
+	}
+	r.reason = why(err)
+	if e, ok := errors.AsType[*doordeck.Error](err); ok {
+		r.asked = max(r.asked, e.RetryAfter)
+	}
+	return true
+}
+
+// people goes with a share or revoke from the names to the door.
+func (r *run) people(ctx context.Context) error {
+	var err error
+	if r.alive, err = r.store.alive(ctx, r.op); err != nil {
+		return err
+	}
+	if len(r.op.with(Running)) > 0 && !r.recheck(ctx) {
+		return nil
+	}
+	if !r.find(ctx) {
+		return nil
+	}
+	lock, ok := r.lock(ctx)
+	if !ok {
+		return nil
+	}
+	return r.waves(ctx, lock)
+}
+
+// recheck finds out by the door's list of users what became of what was sent.
+func (r *run) recheck(ctx context.Context) bool {
+	users, err := r.actors.Client().LockUsers(ctx, r.session.Token, doordeck.LockID(r.op.Lock))
+	if err != nil && r.later(err) {
+		return false
+	}
+	has := usersByID(users)
+	for _, p := range r.op.with(Running) {
+		switch {
+		case err == nil && r.op.holds(p, has):
+			if p.Tries == 1 { // this was it
+				p.ExpiresAt = 0
+			}
+			r.settle(p)
+		default: // a list that is refused tells nothing: sending it again will
+			p.Status = Accepted
+		}
+	}
+	return true
+}
+
+// settle ends what is done for a person, unless something of another operation can still come after it.
+func (r *run) settle(p *part) {
+	p.Error = ""
+	p.Status = Applied
+	if p.GuardAt = r.alive[p.UserID].until; p.GuardAt > r.now().UnixMilli() {
+		p.Status = watched
+	}
+}
+
+// find finds out who the people are.
+func (r *run) find(ctx context.Context) bool {
+	missing, err := r.directed.find(ctx, r.session, r.op.with(Accepted))
+	if err != nil {
+		r.later(err)
+		return false
+	}
+	for p, reason := range missing {
+		r.fail([]*part{p}, reason)
+	}
+	r.op.pair()
+	for _, p := range r.op.with(Accepted) {
+		if p.UserID == string(r.session.User) {
+			r.fail([]*part{p}, whySelf)
+		}
+	}
+	return true
+}
+
+// lock asks what the lock can do and what the identity is there.
+func (r *run) lock(ctx context.Context) (doordeck.Lock, bool) {
+	lock, err := r.locks.get(ctx, r.session, laneOf(r.op), r.op.Waits)
+	switch {
+	case err == nil && lock.Role == doordeck.RoleAdmin:
+		return lock, true
+	case err == nil:
+		r.fail(r.op.with(Accepted), whyNotAdmin)
+	case r.later(err):
+	case classOf(err) == doordeck.NotFound:
+		r.fail(r.op.with(Accepted), whyNoLock)
+	default:
+		r.fail(r.op.with(Accepted), whyRefused)
+	}
+	return lock, false
+}
+
+// unlock opens the door, once.
+func (r *run) unlock(ctx context.Context) error {
+	p := r.op.parts[0]
+	signed, err := r.session.Sign(doordeck.LockID(r.op.Lock), doordeck.Unlock{}, unlockLife)
+	if err != nil {
+		r.reason = whyNotReady
+		return nil
+	}
+	p.Status, p.Error = Running, ""
+	p.Tries++
+	if err := r.store.save(ctx, r.op); err != nil {
+		return err
+	}
+	if r.now().UnixMilli() >= r.op.DeadlineAt || r.stopping.Err() != nil {
+		p.Status, p.Tries = Accepted, p.Tries-1
+		return nil
+	}
+	done, err := r.actors.Client().Execute(ctx, r.session.Token, doordeck.LockID(r.op.Lock), signed.JWT)
+	r.metrics.sent(done, err)
+	switch class := classOf(err); {
+	case err == nil && done == doordeck.Applied:
+		p.Status = Applied
+	case err == nil: // it was told to wait, which an unlock must not
+		p.Status = Unknown
+	case unsent(err):
+		p.Status, p.Tries, r.reason = Accepted, p.Tries-1, why(err)
+	case class == doordeck.NoAnswer, class == doordeck.Transient, class == doordeck.Conflict:
+		p.Status, p.Error = Unknown, why(err)
+	default:
+		p.Status, p.Error = Failed, why(err)
+		r.doubt(ctx, class)
+	}
+	return nil
+}
+
+// unlockLife is how long a signed unlock lives: if its outcome is not learned, the door does not open long after.
+const unlockLife = 20 * time.Second
+
+// doubt has the identity checked when Doordeck does not take what is signed as it.
+func (r *run) doubt(ctx context.Context, class doordeck.Class) {
+	if class != doordeck.Forbidden && class != doordeck.Unauthorized {
+		return
+	}
+	if err := r.actors.Doubt(ctx, r.op.Identity); err != nil {
+		r.log.Debug("doubting an identity", "identity", r.op.Identity, "error", err)
+	}
+}

@@ -1,0 +1,182 @@
+package sharing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	// pollEvery is how often it is looked for what is due and was not stored here.
+	pollEvery = 500 * time.Millisecond
+	// laneLease is how long the lane of a worker that died is left alone.
+	laneLease = 15 * time.Second
+	// maxLanes is how many lanes are worked on at one time.
+	maxLanes = 64
+	// stopFor is how long what was sent may still be answered when the gateway stops.
+	stopFor = 6 * time.Second
+	// troubled is how long a lane is left alone when the database failed.
+	troubled = 2 * time.Second
+)
+
+// Run runs operations until ctx ends. What has been sent by then is waited for, for a few seconds; what is not
+// settled then is taken up by the next that runs, like after a crash.
+func (o *Operations) Run(ctx context.Context) error {
+	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var workers sync.WaitGroup
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		if err := o.dispatch(ctx, working, &workers); err != nil && ctx.Err() == nil {
+			o.log.Warn("operations wait; trying again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-o.poke:
+		case <-tick.C:
+		}
+	}
+	ended := make(chan struct{})
+	go func() { workers.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(stopFor):
+		stop()
+		<-ended
+	}
+	return nil
+}
+
+// dispatch starts a worker for each lane that is due and that nobody here works on.
+func (o *Operations) dispatch(ctx, working context.Context, workers *sync.WaitGroup) error {
+	lanes, err := o.store.due(ctx, 4*maxLanes)
+	if err != nil {
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, l := range lanes {
+		if o.busy[l] {
+			continue
+		}
+		if len(o.busy) >= maxLanes {
+			return nil
+		}
+		o.busy[l] = true
+		workers.Go(func() {
+			worked := o.work(ctx, working, l)
+			o.mu.Lock()
+			delete(o.busy, l)
+			o.mu.Unlock()
+			if worked {
+				o.wake() // for what came meanwhile
+			}
+		})
+	}
+	return nil
+}
+
+// work does what is due in a lane, if no other replica is at it.
+func (o *Operations) work(stopping, ctx context.Context, l lane) (worked bool) {
+	lease := o.db.NewLease("operations/"+l.identity+"/"+l.lock, laneLease)
+	held, err := lease.Acquire(ctx)
+	if err == nil && !held {
+		return false
+	}
+	if err == nil {
+		end := lease.Renew(ctx)
+		err = o.pass(stopping, ctx, l)
+		end()
+		lease.Release(ctx)
+	}
+	if err == nil || errors.Is(err, errTaken) || ctx.Err() != nil {
+		return err == nil
+	}
+	o.log.Warn("an operation waits; trying again", "identity", l.identity, "lock", l.lock, "error", err)
+	select {
+	case <-time.After(troubled):
+	case <-stopping.Done():
+	}
+	return false
+}
+
+// pass runs a lane's operations in their order as far as they go now, and looks after those that were sent.
+func (o *Operations) pass(stopping, ctx context.Context, l lane) error {
+	revoked := map[string][]*part{}
+	for stopping.Err() == nil {
+		if err := o.expire(ctx, l); err != nil {
+			return err
+		}
+		op, err := o.store.head(ctx, l)
+		if err != nil {
+			return fmt.Errorf("opening an operation: %w", err)
+		}
+		if op == nil {
+			break
+		}
+		r := &run{Operations: o, op: op, stopping: stopping, revoked: revoked}
+		if op.DueAt > o.now().UnixMilli() {
+			if err := r.hold(ctx); err != nil {
+				return err
+			}
+			if op.Stage == stageSend {
+				if err := o.store.park(ctx, op); err != nil {
+					return err
+				}
+				break
+			}
+			continue
+		}
+		if err := r.attempt(ctx); err != nil {
+			return err
+		}
+		if len(r.alive) > 0 { // what was sent before may have been overtaken
+			if err := o.store.nudge(ctx, l); err != nil {
+				return err
+			}
+		}
+	}
+	if stopping.Err() != nil {
+		return nil
+	}
+	return o.follow(ctx, l)
+}
+
+// expire ends what waited for its turn too long.
+func (o *Operations) expire(ctx context.Context, l lane) error {
+	old, err := o.store.overdue(ctx, l)
+	if err != nil {
+		return err
+	}
+	for _, op := range old {
+		r := &run{Operations: o, op: op}
+		r.age()
+		if err := o.store.save(ctx, op); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hold lets a share that has to wait give up those whom a revoke behind it wants gone.
+func (r *run) hold(ctx context.Context) error {
+	session, err := r.actors.Session(ctx, r.op.Identity)
+	if err != nil {
+		return nil // the revoke cannot be sent either
+	}
+	r.session = session
+	before := r.op.statuses()
+	if err := r.yield(ctx); err != nil {
+		return err
+	}
+	after := r.op.statuses()
+	for i := range before {
+		if before[i] != after[i] {
+			return r.store.save(ctx, r.op)
+		}
+	}
+	return nil
+}

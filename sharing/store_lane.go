@@ -1,0 +1,128 @@
+package sharing
+
+import (
+	"context"
+	"fmt"
+
+	"gatehouse/events"
+)
+
+// lane is what is run one at a time: the operations of one identity on one lock, in the order in which they were
+// stored.
+type lane struct{ identity, lock string }
+
+func laneOf(o *operation) lane { return lane{o.Identity, o.Lock} }
+
+// due lists lanes in which something is to be done, the longest due first.
+func (s *store) due(ctx context.Context, limit int) ([]lane, error) {
+	var rows []struct{ Identity, Lock string }
+	err := s.db.Select(ctx, &rows, `SELECT identity, lock FROM operations WHERE stage <> 'done' AND due_at <= ?
+		GROUP BY identity, lock ORDER BY MIN(due_at) LIMIT ?`, s.now().UnixMilli(), limit)
+	if err != nil {
+		return nil, fmt.Errorf("looking for operations that are due: %w", err)
+	}
+	lanes := make([]lane, len(rows))
+	for i, r := range rows {
+		lanes[i] = lane{r.Identity, r.Lock}
+	}
+	return lanes, nil
+}
+
+// head returns the first operation of a lane that is not sent yet, nil when there is none.
+func (s *store) head(ctx context.Context, l lane) (*operation, error) {
+	found, err := s.load(ctx, ` WHERE identity = ? AND lock = ? AND stage = 'send' ORDER BY seq LIMIT 1`, l.identity, l.lock)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return found[0], s.openTokens(found[0])
+}
+
+// overdue returns operations of a lane that nobody has tried to send and that are too old for it.
+func (s *store) overdue(ctx context.Context, l lane) ([]*operation, error) {
+	return s.load(ctx, ` WHERE identity = ? AND lock = ? AND stage = 'send' AND attempts = 0 AND deadline_at <= ? ORDER BY seq LIMIT 100`,
+		l.identity, l.lock, s.now().UnixMilli())
+}
+
+// revokes returns the revokes that stand behind an operation.
+func (s *store) revokes(ctx context.Context, o *operation) ([]*operation, error) {
+	found, err := s.load(ctx, ` WHERE identity = ? AND lock = ? AND stage = 'send' AND seq > ? AND type = 'revoke' ORDER BY seq LIMIT 100`,
+		o.Identity, o.Lock, o.Seq)
+	for _, r := range found {
+		if err == nil {
+			err = s.openTokens(r)
+		}
+	}
+	return found, err
+}
+
+// park leaves alone what stands behind an operation that has to wait, until it would be too old.
+func (s *store) park(ctx context.Context, o *operation) error {
+	now := s.now()
+	return s.events.DoUrgent(ctx, func(ctx context.Context, tx *events.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE operations SET due_at = CASE WHEN deadline_at > ? THEN deadline_at ELSE ? END
+			WHERE identity = ? AND lock = ? AND stage = 'send' AND seq > ? AND due_at <= ?`,
+			now.UnixMilli(), now.Add(lastRetry).UnixMilli(), o.Identity, o.Lock, o.Seq, now.UnixMilli())
+		return err
+	})
+}
+
+// followed returns the operations of a lane that have been sent and are due to be looked after.
+func (s *store) followed(ctx context.Context, l lane) ([]*operation, error) {
+	return s.load(ctx, ` WHERE identity = ? AND lock = ? AND stage = 'follow' AND due_at <= ? ORDER BY seq LIMIT 100`,
+		l.identity, l.lock, s.now().UnixMilli())
+}
+
+// signed is what can still reach the door for one person.
+type signed struct {
+	// until is when the last of it ends.
+	until int64
+	// queued tells that some of it waits at Doordeck for the door, and is not just on its way.
+	queued bool
+}
+
+// alive returns what other operations have signed for people and can still reach the lane's door.
+func (s *store) alive(ctx context.Context, o *operation) (map[string]signed, error) {
+	now := s.now().UnixMilli()
+	var rows []struct {
+		UserID    string `db:"user_id"`
+		ExpiresAt int64  `db:"expires_at"`
+	}
+	err := s.db.Select(ctx, &rows, `SELECT p.user_id, MAX(p.expires_at) AS expires_at FROM operations o
+		JOIN operation_parts p ON p.operation = o.id
+		WHERE o.identity = ? AND o.lock = ? AND o.alive_at > ? AND o.id <> ? AND p.expires_at > ? AND p.user_id <> '' GROUP BY p.user_id`,
+		o.Identity, o.Lock, now, o.ID, now)
+	if err != nil {
+		return nil, fmt.Errorf("reading what can still reach the door: %w", err)
+	}
+	found := make(map[string]signed, len(rows))
+	for _, r := range rows {
+		// What is to be done at once lives less than a minute.
+		found[r.UserID] = signed{until: r.ExpiresAt, queued: r.ExpiresAt-now > leastWait.Milliseconds()}
+	}
+	return found, nil
+}
+
+// overtaken returns those of an operation's people for whom a later one has been sent and not refused.
+func (s *store) overtaken(ctx context.Context, o *operation) (map[string]bool, error) {
+	var users []string
+	err := s.db.Select(ctx, &users, `SELECT DISTINCT p.user_id FROM operations o JOIN operation_parts p ON p.operation = o.id
+		WHERE o.identity = ? AND o.lock = ? AND o.seq > ? AND p.tries > 0 AND p.status IN ('running', 'queued', 'watched', 'applied', 'confirmed')
+		AND p.user_id IN (SELECT q.user_id FROM operation_parts q WHERE q.operation = ? AND q.user_id <> '')`,
+		o.Identity, o.Lock, o.Seq, o.ID)
+	if err != nil {
+		return nil, fmt.Errorf("reading what was asked after operation %s: %w", o.ID, err)
+	}
+	found := make(map[string]bool, len(users))
+	for _, u := range users {
+		found[u] = true
+	}
+	return found, nil
+}
+
+// nudge has what was sent on a lane looked after at once.
+func (s *store) nudge(ctx context.Context, l lane) error {
+	return s.events.DoUrgent(ctx, func(ctx context.Context, tx *events.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE operations SET due_at = ? WHERE identity = ? AND lock = ? AND stage = 'follow'`, s.now().UnixMilli(), l.identity, l.lock)
+		return err
+	})
+}
