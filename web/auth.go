@@ -73,9 +73,31 @@ func (s *Server) requires(scope string) echo.MiddlewareFunc {
 	return s.requiresFor(func(*http.Request) (string, error) { return scope, nil })
 }
 
+// requiresOneOf lets callers with any of the scopes pass, for handlers that decide by more than the route.
+func (s *Server) requiresOneOf(scopes ...string) echo.MiddlewareFunc {
+	return s.requiresThat(func(c Caller, _ *http.Request) error {
+		if !slices.ContainsFunc(scopes, c.May) {
+			return errForbidden
+		}
+		return nil
+	})
+}
+
 // requiresFor is requires where the scope depends on the request. An error of scopeOf is answered to callers
 // with a valid key.
 func (s *Server) requiresFor(scopeOf func(*http.Request) (string, error)) echo.MiddlewareFunc {
+	return s.requiresThat(func(c Caller, r *http.Request) error {
+		if scope, err := scopeOf(r); err != nil {
+			return err
+		} else if !c.May(scope) {
+			return errForbidden
+		}
+		return nil
+	})
+}
+
+// requiresThat lets callers with a valid key pass to whom allowed has no objection.
+func (s *Server) requiresThat(allowed func(Caller, *http.Request) error) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			r := c.Request()
@@ -90,10 +112,8 @@ func (s *Server) requiresFor(scopeOf func(*http.Request) (string, error)) echo.M
 			case !ok:
 				return s.nobody(c)
 			}
-			if scope, err := scopeOf(r); err != nil {
+			if err := allowed(caller, r); err != nil {
 				return err
-			} else if !caller.May(scope) {
-				return errForbidden
 			}
 			ctx := context.WithValue(r.Context(), callerKey{}, caller)
 			c.SetRequest(r.WithContext(acting(ctx, c, audit.Actor{Kind: audit.KindKey, Name: caller.Name, KeyID: caller.ID})))

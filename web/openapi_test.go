@@ -34,11 +34,13 @@ func (everything) Check(echo.Context) error        { return nil }
 func (everything) Doors(echo.Context) error        { return nil }
 func (everything) Door(echo.Context) error         { return nil }
 func (everything) DoorUsers(echo.Context) error    { return nil }
+func (everything) Submit(echo.Context) error       { return nil }
+func (everything) Lookup(echo.Context) error       { return nil }
 
 // everyRoute gives a server all routes there are.
 func everyRoute(c *web.Config) {
 	c.Connect, c.Connections, c.DoorFlow, c.Audit, c.Keys = everything{}, everything{}, everything{}, everything{}, everything{}
-	c.Ring, c.NATSCredentials, c.Identities = everything{}, everything{}, everything{}
+	c.Ring, c.NATSCredentials, c.Identities, c.Operations = everything{}, everything{}, everything{}, everything{}
 }
 
 // described reads the paths and methods of the description by their indentation.
@@ -93,15 +95,18 @@ func TestTheDescriptionAndTheRouteTableAgree(t *testing.T) {
 	}
 }
 
-var security = regexp.MustCompile(`^      security: \[\{key: \["(.+)"\]\}\]$`)
+var (
+	security = regexp.MustCompile(`^      security: \[(\{key: \["[^"]+"\]\}(?:, )?)+\]$`)
+	oneScope = regexp.MustCompile(`\["([^"]+)"\]`)
+)
 
-// scopesDescribed returns the scope that the description names for each method and path below /v1. Where
-// there is none the scope is "".
-func scopesDescribed(t *testing.T) map[string]string {
+// scopesDescribed returns the scopes that the description names for each method and path below /v1, of which any
+// will do.
+func scopesDescribed(t *testing.T) map[string][]string {
 	t.Helper()
 	f := newFixture(t, nil)
 	w := do(f.Public(true), httptest.NewRequest(http.MethodGet, "/openapi.yaml", nil))
-	scopes, path, key := map[string]string{}, "", ""
+	scopes, path, key := map[string][]string{}, "", ""
 	for line := range strings.Lines(w.Body.String()) {
 		line = strings.TrimRight(line, "\n")
 		name, isKey := strings.CutSuffix(line, ":")
@@ -112,10 +117,12 @@ func scopesDescribed(t *testing.T) map[string]string {
 			path = strings.TrimSpace(name)
 		case isKey && strings.HasPrefix(name, "    ") && name[4] != ' ' && name != "    parameters" && strings.HasPrefix(path, "/v1/"):
 			key = strings.ToUpper(strings.TrimSpace(name)) + " " + path
-			scopes[key] = ""
+			scopes[key] = nil
 		}
-		if m := security.FindStringSubmatch(line); m != nil {
-			scopes[key] = m[1]
+		if security.MatchString(line) {
+			for _, m := range oneScope.FindAllStringSubmatch(line, -1) {
+				scopes[key] = append(scopes[key], m[1])
+			}
 		}
 	}
 	return scopes

@@ -112,6 +112,10 @@ var sentinels = []struct {
 
 	{sharing.ErrOff, http.StatusServiceUnavailable, "doordeck-off", "this gateway has no Doordeck application: set GATEHOUSE_DOORDECK_ISSUER, GATEHOUSE_DOORDECK_SIGNING_KEY_FILE and GATEHOUSE_DOORDECK_KEY_ID", 0},
 	{sharing.ErrNoIdentity, http.StatusNotFound, "not-found", "there is no such identity", 0},
+	{sharing.ErrNoOperation, http.StatusNotFound, "not-found", "there is no such operation, or it is older than the retention", 0},
+	{sharing.ErrForbidden, http.StatusForbidden, "forbidden", "the key does not have the scopes that this operation needs: operations:write for a share or revoke, operations:admin for the role ADMIN, operations:provision to make people known, operations:unlock", 0},
+	{sharing.ErrOtherOperation, http.StatusConflict, "id-used", "this id stands for another operation that you asked for; choose another id", 0},
+	{sharing.ErrTooManyOperations, http.StatusTooManyRequests, "too-many-operations", "as many operations of this identity wait as may; send it again when some have ended", 10 * time.Second},
 	{sharing.ErrTooManyIdentities, http.StatusConflict, "too-many-identities", "there are as many identities as there may be; delete some", 0},
 	{sharing.ErrReserved, http.StatusConflict, "reserved", "the person's subject or address is an identity's", 0},
 	{sharing.ErrNotPending, http.StatusConflict, "not-pending", "the identity does not wait for a code; its status says what it is", 0},

@@ -83,6 +83,14 @@ type IdentityHandlers interface {
 	DoorUsers(echo.Context) error
 }
 
+// OperationHandlers take, list and show what is asked of doors, and look up whom it could be for.
+type OperationHandlers interface {
+	Submit(echo.Context) error
+	List(echo.Context) error
+	Get(echo.Context) error
+	Lookup(echo.Context) error
+}
+
 // WebhookPath is where DoorFlow sends webhooks.
 const WebhookPath = "/webhooks/doorflow"
 
@@ -126,6 +134,14 @@ func (s *Server) apiRoutes(e *echo.Echo) {
 		for _, write := range []func(string, echo.HandlerFunc, ...echo.MiddlewareFunc) *echo.Route{e.POST, e.PUT, e.DELETE} {
 			write(path+"*", h.Handle, allowed, s.fewExchanges, carriedThrough, endsSoonWithServer)
 		}
+	}
+	if h := s.config.Operations; h != nil {
+		// Which of them an operation needs is in its body, and decided by those who read it.
+		asking := s.requiresOneOf("operations:write", "operations:unlock", "operations:admin")
+		e.POST("/v1/identities/:name/operations", h.Submit, asking, endsSoonWithServer)
+		e.POST("/v1/identities/:name/lookup", h.Lookup, s.requires("operations:read"))
+		e.GET("/v1/operations", h.List, s.requires("operations:read"))
+		e.GET("/v1/operations/:operation", h.Get, s.requires("operations:read"))
 	}
 	if h := s.config.Messages; h != nil {
 		e.GET("/v1/messages", h.List, s.requires("messages:read"))

@@ -39,6 +39,7 @@ type Config struct {
 	Keys        KeyHandlers
 	Ring        RingHandlers
 	Identities  IdentityHandlers
+	Operations  OperationHandlers
 
 	NATSCredentials NATSCredentialHandlers
 }

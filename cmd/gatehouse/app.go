@@ -61,7 +61,9 @@ type App struct {
 	fetcher  *webhooks.Fetcher
 	catchup  *webhooks.Catchup
 
-	identities *sharing.Identities // with a Doordeck application only
+	// With a Doordeck application only.
+	identities *sharing.Identities
+	operations *sharing.Operations
 
 	public, private, ops net.Listener // private and ops may be nil
 	servers              []func(context.Context) error
@@ -80,7 +82,7 @@ func Open(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) 
 		}
 	}()
 	steps := []func(context.Context) error{
-		a.openTracing, a.openListeners, a.openData, a.openVault, a.openNATS, a.openLog, a.openKeys, a.openDoorFlow, a.openDoordeck, a.openWeb,
+		a.openTracing, a.openListeners, a.openData, a.openVault, a.openNATS, a.openLog, a.openKeys, a.openDoorFlow, a.openDoordeck, a.openRetention, a.openWeb,
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
@@ -198,8 +200,6 @@ func (a *App) authenticate(ctx context.Context, sent vault.Secret) (web.Caller, 
 
 // openDoorFlow puts together what speaks with DoorFlow, where an OAuth application is configured.
 func (a *App) openDoorFlow(ctx context.Context) error {
-	prune := []events.Pruner{events.PruneMessages(a.events, a.config.Retention)}
-	defer func() { a.keep = events.NewRetention(a.events, a.log, prune...) }()
 	if !a.config.doorflow() {
 		a.log.Warn("DoorFlow is off: set GATEHOUSE_DOORFLOW_CLIENT_ID and GATEHOUSE_DOORFLOW_CLIENT_SECRET")
 		return nil
@@ -225,7 +225,6 @@ func (a *App) openDoorFlow(ctx context.Context) error {
 		Fetcher: a.fetcher, Every: a.config.DoorflowCatchup, Silence: a.config.DoorflowSilence, Registerer: a.registry, Logger: a.log,
 	})
 	a.followConnections()
-	prune = append(prune, a.fetcher.Pruners(a.config.Retention)...)
 	a.receiver, err = webhooks.NewReceiver(ctx, webhooks.ReceiverConfig{
 		DB: a.db, Log: a.events, API: a.config.DoorflowAPIURL,
 		Verifier:  &doorflow.Verifier{Secrets: secrets, Tolerance: a.config.DoorflowWebhookTolerance},
@@ -233,6 +232,19 @@ func (a *App) openDoorFlow(ctx context.Context) error {
 		Registerer: a.registry, Logger: a.log,
 	})
 	return err
+}
+
+// openRetention brings together what removes what is old.
+func (a *App) openRetention(context.Context) error {
+	prune := []events.Pruner{events.PruneMessages(a.events, a.config.Retention)}
+	if a.fetcher != nil {
+		prune = append(prune, a.fetcher.Pruners(a.config.Retention)...)
+	}
+	if a.operations != nil {
+		prune = append(prune, a.operations.Pruner(a.config.Retention))
+	}
+	a.keep = events.NewRetention(a.events, a.log, prune...)
+	return nil
 }
 
 // followConnections lets what depends on a connection act in the same commit that changes it, or after.
@@ -290,7 +302,7 @@ func (a *App) stages() []stage {
 		work.parts = append(work.parts, a.fetcher.Run, a.catchup.Run, a.keeper.Run, a.connect.Run)
 	}
 	if a.identities != nil {
-		work.parts = append(work.parts, a.identities.Run)
+		work.parts = append(work.parts, a.identities.Run, a.operations.Run)
 	}
 	if !a.withoutRelay {
 		back.parts = append(back.parts, a.relay.Run)

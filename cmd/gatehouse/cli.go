@@ -36,6 +36,10 @@ type commands struct {
 	Connections connectionCommands `cmd:"" help:"List, show or disconnect connected accounts."`
 	Identities  identityCommands   `cmd:"" help:"Make, register, verify or delete the Doordeck administrators that the gateway signs as."`
 	Doors       doorsCommand       `cmd:"" help:"List an identity's doors, show one, or who has it."`
+	Share       shareCommand       `cmd:"" help:"Share a door with people."`
+	Revoke      revokeCommand      `cmd:"" help:"Take a door away from people."`
+	Unlock      unlockCommand      `cmd:"" help:"Open a door now."`
+	Operations  operationCommands  `cmd:"" help:"List what was asked of doors, or show what became of it."`
 	Messages    messageCommands    `cmd:"" help:"Follow, list or replay what the gateway says."`
 	Audit       auditCommand       `cmd:"" help:"Show who did what, newest first."`
 	APIKeys     apiKeyCommands     `cmd:"" name:"api-keys" help:"Make, list or revoke the keys that programs call with."`

@@ -82,6 +82,7 @@ func (a *App) webConfig() web.Config {
 		NATSCredentials: &natsauth.Handlers{Credentials: a.nats, Accounts: web.Accounts, Identities: web.Identities},
 	}
 	c.Identities = &sharing.IdentityHandlers{Of: a.identities, Allowed: web.Identities}
+	c.Operations = &sharing.OperationHandlers{Of: a.operations, Authority: authority}
 	if a.keeper != nil {
 		c.Webhooks, c.Connect, c.Connections = a.receiver, a.connect, &tokens.Handlers{Keeper: a.keeper, Accounts: web.Accounts}
 		c.DoorFlow = &passthrough.Handlers{

@@ -9,6 +9,7 @@ import (
 
 	"gatehouse/doordeck"
 	"gatehouse/sharing"
+	"gatehouse/web"
 )
 
 // doordeck tells whether the Doordeck parts are on.
@@ -87,5 +88,17 @@ func (a *App) openDoordeck(context.Context) error {
 		DB: a.db, Events: a.events, Vault: a.vault, Audit: a.audit, Client: client,
 		Issuer: a.config.DoordeckIssuer, Key: key, Registerer: a.registry, Log: a.log,
 	})
+	a.operations = sharing.NewOperations(sharing.OperationsConfig{
+		DB: a.db, Events: a.events, Vault: a.vault, Identities: a.identities, Registerer: a.registry, Log: a.log,
+	})
 	return nil
+}
+
+// authority is what a request's key may ask of doors.
+func authority(ctx context.Context) sharing.Authority {
+	caller, ok := web.CallerFrom(ctx)
+	if !ok {
+		return sharing.OfScopes("", nil, []string{})
+	}
+	return sharing.OfScopes(caller.Name, caller.Scopes, caller.Identities)
 }

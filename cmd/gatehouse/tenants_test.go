@@ -21,6 +21,7 @@ type tenant struct {
 	account, identity string
 	person, channel   string // at DoorFlow
 	open, pending     string // connect links
+	operation         string // asked of a door
 	code              string // of the pending one
 	messages          []string
 	messagesCursor    string
@@ -29,13 +30,13 @@ type tenant struct {
 
 // marks are what nobody else must see of a tenant.
 func (tn *tenant) marks() []string {
-	return append([]string{tn.account, tn.identity, tn.open, tn.pending}, tn.messages...)
+	return append([]string{tn.account, tn.identity, tn.open, tn.pending, tn.operation}, tn.messages...)
 }
 
 // nobody is a tenant whose things do not exist.
 var nobody = &tenant{
 	account: "zZ9nobody", identity: "nobody", person: "1", channel: "1", open: strings.Repeat("o", 43), pending: strings.Repeat("p", 43), code: strings.Repeat("c", 43),
-	messages: []string{"0193f5a0-7d1c-7000-8000-000000000000"},
+	messages: []string{"0193f5a0-7d1c-7000-8000-000000000000"}, operation: "0193f5a0-7d1c-7000-8000-000000000000",
 }
 
 // route is what the walk knows of a route: which scope it needs, "" for none, and how to ask for a tenant's
@@ -105,6 +106,20 @@ var access = map[string]route{
 	"POST /v1/identities/:name/check": {scope: "identities:write", own: 409, ask: func(tn *tenant) (string, string) {
 		return "/v1/identities/" + tn.identity + "/check", `{"code":"123-456"}`
 	}},
+	"POST /v1/identities/:name/operations": {scope: "operations:write", own: 202, ask: func(tn *tenant) (string, string) {
+		return "/v1/identities/" + tn.identity + "/operations", `{"type":"revoke","lock":"` + doordecksim.LockFront + `","invitees":[{"foreign_key":"visitor-ana"}]}`
+	}},
+	"POST /v1/identities/:name/operations to open a door": {scope: "operations:unlock", own: 202, ask: func(tn *tenant) (string, string) {
+		return "/v1/identities/" + tn.identity + "/operations", `{"type":"unlock","lock":"` + doordecksim.LockFront + `"}`
+	}},
+	"POST /v1/identities/:name/operations for an administrator": {scope: "operations:admin", own: 202, ask: func(tn *tenant) (string, string) {
+		return "/v1/identities/" + tn.identity + "/operations", `{"type":"share","lock":"` + doordecksim.LockFront + `","role":"ADMIN","invitees":[{"foreign_key":"visitor-ana"}]}`
+	}},
+	"POST /v1/identities/:name/lookup": {scope: "operations:read", own: 200, ask: func(tn *tenant) (string, string) {
+		return "/v1/identities/" + tn.identity + "/lookup", `{"invitees":[{"foreign_key":"visitor-ana"}]}`
+	}},
+	"GET /v1/operations":             {scope: "operations:read", ask: fixed("/v1/operations"), list: true},
+	"GET /v1/operations/:operation":  {scope: "operations:read", ask: at("/v1/operations/%s", func(tn *tenant) any { return tn.operation }), own: 200},
 	"GET /v1/identities/:name/doors": {scope: "operations:read", ask: at("/v1/identities/%s/doors", ofIdentity), own: 200},
 	"GET /v1/identities/:name/doors/:lock": {
 		scope: "operations:read", ask: at("/v1/identities/%s/doors/"+doordecksim.LockFront, ofIdentity), own: 200,
@@ -180,6 +195,11 @@ func TestEveryRouteWithEveryScopeForTwoTenants(t *testing.T) {
 	g.start()
 	g.identity(a.identity, doordecksim.AdminAda)
 	g.identity(b.identity, doordecksim.AdminBen)
+	for _, tn := range []*tenant{a, b} {
+		var asked struct{ Operation string }
+		g.call(http.MethodPost, "/v1/identities/"+tn.identity+"/operations", `{"type":"unlock","lock":"`+doordecksim.LockFront+`"}`).json(t, &asked)
+		tn.operation = asked.Operation
+	}
 	for _, tn := range []*tenant{a, b} {
 		g.settle(tn, returns.URL)
 	}
