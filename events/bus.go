@@ -143,6 +143,17 @@ func (b *Bus) changed() {
 // Close ends the connection.
 func (b *Bus) Close() { b.Conn.Close() }
 
+// Say publishes a message that is in no stream: whoever does not listen at the moment misses it.
+func (b *Bus) Say(m Message) error {
+	encoded, err := m.Encode()
+	if err != nil {
+		return err
+	}
+	return b.Conn.PublishMsg(&nats.Msg{
+		Subject: encoded.Subject, Data: encoded.Body, Header: nats.Header{"Content-Type": {ContentType}},
+	})
+}
+
 // Healthy tells whether JetStream answers.
 func (b *Bus) Healthy(ctx context.Context) error {
 	if !b.Conn.IsConnected() {

@@ -79,8 +79,14 @@ func IdentityTopic(identity, status string) Topic {
 	return Topic{kindIdentity, identity, []string{Token(status)}}
 }
 
+// AuditHeadTopic is gatehouse.audit.head, which belongs to nobody and is in no stream.
+func AuditHeadTopic() Topic { return Topic{kind: kindAudit, rest: []string{"head"}} }
+
 // Subject is the NATS subject.
 func (t Topic) Subject() string {
+	if t.kind == kindAudit {
+		return t.Type()
+	}
 	return prefix + "." + t.kind + "." + Token(t.owner) + "." + strings.Join(t.rest, ".")
 }
 
@@ -90,8 +96,11 @@ func (t Topic) Type() string {
 }
 
 func (t Topic) source() string {
-	if ofIdentity(t.kind) {
+	switch {
+	case ofIdentity(t.kind):
 		return "/doordeck/identities/" + Token(t.owner)
+	case t.kind == kindAudit:
+		return "/gatehouse"
 	}
 	return "/doorflow/accounts/" + Token(t.owner)
 }
@@ -100,7 +109,7 @@ func (t Topic) source() string {
 // be an account, too long or with bytes that a database refuses, is named by its token.
 func (t Topic) account() string {
 	switch {
-	case ofIdentity(t.kind):
+	case ofIdentity(t.kind), t.kind == kindAudit:
 		return ""
 	case len(t.owner) > maxToken || !plain(t.owner):
 		return Token(t.owner)

@@ -15,6 +15,7 @@ import (
 	"gatehouse/apikeys"
 	"gatehouse/doorflow"
 	"gatehouse/events"
+	"gatehouse/internal/audit"
 	"gatehouse/internal/invalid"
 	"gatehouse/internal/natsauth"
 	"gatehouse/internal/sqldb"
@@ -77,6 +78,9 @@ var sentinels = []struct {
 	{apikeys.ErrNotFound, http.StatusNotFound, "not-found", "there is no such API key", 0},
 	{apikeys.ErrLastAdmin, http.StatusConflict, "last-admin-key", "without this key nobody could make keys any more; make another one with the scope admin first", 0},
 	{apikeys.ErrTooMany, http.StatusConflict, "too-many-keys", "there are as many keys as there may be; revoke some", 0},
+
+	{audit.ErrHeld, http.StatusForbidden, "forbidden", "the chain goes over all accounts, and the key is held to some", 0},
+	{audit.ErrVerifying, http.StatusTooManyRequests, "verifying", "the audit log is being verified already", 10 * time.Second},
 
 	// A sender never learns which check failed.
 	{webhooks.ErrUnauthorized, http.StatusUnauthorized, "unauthorized", "", 0},

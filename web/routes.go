@@ -42,9 +42,10 @@ type MessageHandlers interface {
 	Stream(echo.Context) error
 }
 
-// AuditHandlers show who did what.
+// AuditHandlers show who did what, and prove it.
 type AuditHandlers interface {
 	List(echo.Context) error
+	Verify(echo.Context) error
 }
 
 // KeyHandlers make, show and revoke API keys.
@@ -169,6 +170,7 @@ func (s *Server) apiRoutes(e *echo.Echo) {
 	}
 	if h := s.config.Audit; h != nil {
 		e.GET("/v1/audit", h.List, s.requires("audit:read"))
+		e.GET("/v1/audit/verify", h.Verify, s.requires("audit:read"), s.endsWithKey, endsWithServer)
 	}
 	if h := s.config.Keys; h != nil {
 		e.POST("/v1/api-keys", h.Create, s.requires(scopeAdmin))

@@ -51,6 +51,7 @@ type App struct {
 	relay    *events.Relay
 	history  *events.History
 	audit    *audit.Log
+	herald   *audit.Herald
 	keep     *events.Retention
 
 	// With a DoorFlow application only.
@@ -145,6 +146,7 @@ func (a *App) openVault(ctx context.Context) (err error) {
 	if a.vault, err = vault.Load(ctx, a.config.keysetPath(), a.db.Writer(), !a.db.Postgres()); err != nil {
 		return err
 	}
+	a.db.SignWith(auditMAC(a.vault))
 	a.ring = keys.New(keys.Config{
 		DB: a.db, Vault: a.vault, Path: a.config.keysetPath(), Columns: sealedColumns(), Name: replicaName(a.public.Addr().String()),
 		Registerer: a.registry, Log: a.log,
@@ -173,10 +175,7 @@ func (a *App) openLog(ctx context.Context) error {
 	}
 	a.events = log
 	a.history = events.NewHistory(a.db, log)
-	a.audit = &audit.Log{DB: a.db, Commit: func(ctx context.Context, change func(context.Context, *sqldb.Tx) error) error {
-		// How something ended is not turned away because much else waits.
-		return log.DoUrgent(ctx, func(ctx context.Context, tx *events.Tx) error { return change(ctx, tx.Tx) })
-	}}
+	a.openAudit()
 	a.relay = events.NewRelay(events.RelayConfig{DB: a.db, Log: log, Bus: a.bus, Registerer: a.registry, Logger: a.log})
 	return nil
 }
@@ -294,7 +293,7 @@ func (a *App) stages() []stage {
 	var front, work, back stage
 	front.name, work.name, back.name = "listeners", "workers", "relay"
 	front.parts = a.servers
-	work.parts = append(work.parts, a.keep.Run, a.ring.Run)
+	work.parts = append(work.parts, a.keep.Run, a.ring.Run, a.herald.Run)
 	if a.nats != nil {
 		work.parts = append(work.parts, a.nats.Run)
 	}

@@ -11,7 +11,12 @@ import (
 	"gatehouse/internal/audit"
 )
 
-type auditCommand struct {
+type auditCommands struct {
+	List   auditList   `cmd:"" default:"withargs" help:"Show who did what, newest first."`
+	Verify auditVerify `cmd:"" help:"Look whether entries were changed, removed or cut off."`
+}
+
+type auditList struct {
 	client
 	Actor  string `env:"-" help:"Only what this actor did, such as the name of an API key." placeholder:"NAME"`
 	Action string `env:"-" help:"Only this action, such as connection.disconnect." placeholder:"ACTION"`
@@ -20,7 +25,7 @@ type auditCommand struct {
 	JSON   bool   `env:"-" help:"Print JSON."`
 }
 
-func (c *auditCommand) Run(ctx context.Context, t *terminal) error {
+func (c *auditList) Run(ctx context.Context, t *terminal) error {
 	q := url.Values{}
 	for name, value := range map[string]string{"actor": c.Actor, "action": c.Action} {
 		if value != "" {

@@ -191,17 +191,20 @@ type progress struct {
 
 func (p *progress) show(r *keys.Rotation) error {
 	line := describe(r)
+	if p.json && line != p.last {
+		p.last = line
+		return writeJSONLine(p.out, r)
+	}
+	return p.line(line)
+}
+
+func (p *progress) line(line string) (err error) {
 	if line == p.last {
 		return nil
 	}
-	p.last = line
-	var err error
-	switch {
-	case p.json:
-		err = writeJSONLine(p.out, r)
-	case p.live:
+	if p.last = line; p.live {
 		_, err = fmt.Fprintf(p.out, "\r\x1b[K%s", printable(line))
-	default:
+	} else {
 		_, err = fmt.Fprintln(p.out, printable(line))
 	}
 	return err

@@ -70,7 +70,9 @@ func (c *besideOrAlone) openStore(ctx context.Context) (_ *alone, err error) {
 		return nil, err
 	}
 	if _, err = migrations.Up(ctx, a.db.Writer().DB, a.db.Postgres()); err == nil {
-		a.vault, err = vault.Load(ctx, c.keysetPath(), a.db.Writer(), false)
+		if a.vault, err = vault.Load(ctx, c.keysetPath(), a.db.Writer(), false); err == nil {
+			a.db.SignWith(auditMAC(a.vault))
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, a.db.Close())

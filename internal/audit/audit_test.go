@@ -80,7 +80,7 @@ func TestWhatIsRecordedIsShown(t *testing.T) {
 		}
 		want := audit.Stored{
 			ID: ended, At: page[0].At, ActorKind: "key", Actor: "reception", KeyID: "k1", Remote: "192.0.2.7", RequestID: "r1",
-			Action: "doorflow.write", Account: "hX9aQ2", Target: "POST /api/3/people", Outcome: "done", Status: 201, Started: begun,
+			Action: "doorflow.write", Account: "hX9aQ2", Target: "POST /api/3/people", Outcome: "done", Status: 201, Started: begun, Chain: 1, Seq: 2,
 		}
 		if diff := cmp.Diff(want, page[0]); diff != "" {
 			t.Errorf("want (-) got (+):\n%s", diff)

@@ -51,7 +51,8 @@ const (
 	maxField  = 256
 )
 
-// Record adds an entry in the caller's transaction, and returns its id.
+// Record adds an entry in the caller's transaction, at the end of a chain, and returns its id. When it fails, the
+// caller's change must fail too. It waits for no other transaction.
 func Record(ctx context.Context, tx *sqldb.Tx, e Entry) (string, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -60,10 +61,18 @@ func Record(ctx context.Context, tx *sqldb.Tx, e Entry) (string, error) {
 	if e.Actor.Kind == "" {
 		e.Actor.Kind = KindUnknown
 	}
-	_, err = tx.Exec(ctx, `INSERT INTO audit_log (id, at, actor_kind, actor, key_id, remote, request_id, action, account, target, outcome, status, started)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		id.String(), madeAt(id).UnixMilli(), e.Actor.Kind, plain(e.Actor.Name, maxField), plain(e.Actor.KeyID, maxField), plain(e.Actor.Remote, maxField),
-		plain(e.Actor.RequestID, maxField), e.Action, plain(e.Account, maxField), plain(e.Target, maxTarget), e.Outcome, e.Status, e.Started)
+	r := &row{Millis: madeAt(id).UnixMilli(), Stored: Stored{
+		ID: id.String(), ActorKind: string(e.Actor.Kind), Actor: plain(e.Actor.Name, maxField), KeyID: plain(e.Actor.KeyID, maxField),
+		Remote: plain(e.Actor.Remote, maxField), RequestID: plain(e.Actor.RequestID, maxField), Action: e.Action,
+		Account: plain(e.Account, maxField), Target: plain(e.Target, maxTarget), Outcome: string(e.Outcome), Status: e.Status, Started: e.Started,
+	}}
+	if err := link(ctx, tx, r); err != nil {
+		return "", fmt.Errorf("recording %s: %w", e.Action, err)
+	}
+	_, err = tx.Exec(ctx, `INSERT INTO audit_log (id, at, actor_kind, actor, key_id, remote, request_id, action, account, target, outcome, status, started,
+		chain, seq, prev, mac, heads) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.ID, r.Millis, r.ActorKind, r.Actor, r.KeyID, r.Remote, r.RequestID, r.Action, r.Account, r.Target, r.Outcome, r.Status, r.Started,
+		r.Chain, r.Seq, r.Prev, r.MAC, r.Heads)
 	if err != nil {
 		return "", fmt.Errorf("recording %s: %w", e.Action, err)
 	}

@@ -1,8 +1,11 @@
 package audit
 
 import (
+	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -11,11 +14,13 @@ import (
 	"gatehouse/internal/invalid"
 )
 
-// Handlers are the route /v1/audit. They return *invalid.Error; the server chooses the statuses.
+// Handlers are the routes below /v1/audit. They return *invalid.Error; the server chooses the statuses.
 type Handlers struct {
 	Log *Log
 	// Accounts returns the accounts that the caller is held to, nil for all; a nil function means all.
 	Accounts func(echo.Context) []string
+
+	verifying atomic.Bool
 }
 
 const (
@@ -51,4 +56,67 @@ func (h *Handlers) List(c echo.Context) error {
 		Items []Stored `json:"items"`
 		Next  string   `json:"next,omitempty"`
 	}{page, next})
+}
+
+var (
+	// ErrHeld says that a caller who is held to accounts asked for what is over all of them.
+	ErrHeld = errors.New("audit: the caller is held to accounts")
+	// ErrVerifying says that a verification is under way, which is work enough for one gateway.
+	ErrVerifying = errors.New("audit: a verification is under way")
+)
+
+const (
+	// tellEvery is how often the caller is told how far a verification has come.
+	tellEvery = time.Second
+	// tellWithin is how long a caller may take to read a line.
+	tellWithin = 30 * time.Second
+)
+
+// Progress is a line of the answer to a verification. The last one has the report, those before it how far
+// it has come.
+type Progress struct {
+	Done   int64   `json:"done,omitempty"`
+	Of     int64   `json:"of,omitempty"`
+	Report *Report `json:"report,omitempty"`
+}
+
+// Verify is GET /v1/audit/verify. An answer that does not end with a report was broken off.
+func (h *Handlers) Verify(c echo.Context) error {
+	if h.Accounts != nil && h.Accounts(c) != nil {
+		return ErrHeld
+	}
+	var kept Heads
+	for _, s := range c.QueryParams()["head"] {
+		heads, err := ParseHeads(s)
+		if err != nil {
+			return err
+		}
+		kept = append(kept, heads...)
+	}
+	if !h.verifying.CompareAndSwap(false, true) {
+		return ErrVerifying
+	}
+	defer h.verifying.Store(false)
+	rc := http.NewResponseController(c.Response().Writer)
+	// The server's time limits are for requests that are answered at once.
+	_ = rc.SetReadDeadline(time.Time{})
+	_ = rc.SetWriteDeadline(time.Time{})
+	c.Response().Header().Set(echo.HeaderContentType, "application/x-ndjson")
+	tell := func(p Progress) {
+		_ = rc.SetWriteDeadline(time.Now().Add(tellWithin))
+		_ = json.NewEncoder(c.Response()).Encode(p) // who is gone has ended the request's context
+		_ = rc.Flush()
+	}
+	told := time.Now()
+	report, err := h.Log.Verify(c.Request().Context(), kept, func(done, of int64) {
+		if time.Since(told) >= tellEvery {
+			told = time.Now()
+			tell(Progress{Done: done, Of: of})
+		}
+	})
+	if err != nil {
+		return err
+	}
+	tell(Progress{Report: &report})
+	return nil
 }

@@ -49,6 +49,10 @@ type Stored struct {
 	Outcome   string    `json:"outcome"`
 	Status    int       `json:"status,omitempty"`
 	Started   string    `json:"started,omitempty"`
+	// Chain and Seq are the entry's place: the chain, 0 for entries from before there were chains, and its number
+	// there, from 1.
+	Chain int64 `json:"chain"`
+	Seq   int64 `json:"seq"`
 }
 
 // Query asks for a page of entries.
@@ -102,8 +106,8 @@ func (l *Log) List(ctx context.Context, q Query) ([]Stored, string, error) {
 		Stored
 		Millis int64
 	}
-	err = l.DB.Select(ctx, &rows, `SELECT id, at AS millis, actor_kind, actor, key_id, remote, request_id, action, account, target, outcome, status, started
-		FROM audit_log`+where+` ORDER BY id DESC LIMIT ?`, append(args, q.Limit+1)...)
+	err = l.DB.Select(ctx, &rows, `SELECT id, at AS millis, actor_kind, actor, key_id, remote, request_id, action, account, target, outcome, status, started,
+		chain, seq FROM audit_log`+where+` ORDER BY id DESC LIMIT ?`, append(args, q.Limit+1)...)
 	if err != nil {
 		return nil, "", fmt.Errorf("reading the audit log: %w", err)
 	}

@@ -32,6 +32,24 @@ import (
 type DB struct {
 	write, read *sqlx.DB
 	postgres    bool
+	sign        func([]byte) []byte
+}
+
+// ErrNoSigner says that a database was opened without anything to sign rows with.
+var ErrNoSigner = errors.New("sqldb: this database was opened without a key to sign with")
+
+// SignWith sets what signs rows: a MAC under a key that somebody who can only write to the database does not
+// have. It must be set before the database is used.
+func (db *DB) SignWith(mac func(data []byte) []byte) { db.sign = mac }
+
+// Sign signs data. Without SignWith it is ErrNoSigner.
+func (db *DB) Sign(data []byte) ([]byte, error) { return signed(db.sign, data) }
+
+func signed(sign func([]byte) []byte, data []byte) ([]byte, error) {
+	if sign == nil {
+		return nil, ErrNoSigner
+	}
+	return sign(data), nil
 }
 
 // Open connects to url (postgres://…), or opens gatehouse.db in dataDir when url is empty. It fails
@@ -144,7 +162,12 @@ type Tx struct {
 	*sqlx.Tx
 	// Postgres tells the dialect, for the few queries that cannot be the same on both.
 	Postgres bool
+
+	sign func([]byte) []byte
 }
+
+// Sign signs data as DB.Sign does.
+func (tx *Tx) Sign(data []byte) ([]byte, error) { return signed(tx.sign, data) }
 
 // Begin starts a transaction. On SQLite it holds the write lock from its first moment.
 func (db *DB) Begin(ctx context.Context) (*Tx, error) {
@@ -152,7 +175,7 @@ func (db *DB) Begin(ctx context.Context) (*Tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Tx{Tx: tx, Postgres: db.postgres}, nil
+	return &Tx{Tx: tx, Postgres: db.postgres, sign: db.sign}, nil
 }
 
 // Exec runs a statement and returns how many rows it touched.

@@ -4,6 +4,8 @@ package sqldbtest
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"os"
 	"testing"
 
@@ -31,6 +33,13 @@ func Postgres(t testing.TB) *sqldb.DB {
 	return open(t, PostgresURL(t), "")
 }
 
+// Sign is what the databases of tests sign with.
+func Sign(data []byte) []byte {
+	h := hmac.New(sha256.New, []byte("a key of tests"))
+	h.Write(data)
+	return h.Sum(nil)
+}
+
 func open(t testing.TB, url, dir string) *sqldb.DB {
 	t.Helper()
 	db, err := sqldb.Open(context.Background(), url, dir)
@@ -38,6 +47,7 @@ func open(t testing.TB, url, dir string) *sqldb.DB {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
+	db.SignWith(Sign)
 	if _, err := migrations.Up(context.Background(), db.Writer().DB, db.Postgres()); err != nil {
 		t.Fatal(err)
 	}
