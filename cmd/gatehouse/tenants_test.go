@@ -82,6 +82,7 @@ var access = map[string]route{
 	"GET /v1/nats-credentials":          {scope: "admin", ask: fixed("/v1/nats-credentials")},
 	"DELETE /v1/nats-credentials/:name": {scope: "admin", ask: at("/v1/nats-credentials/%s", ofMessage)},
 	"GET /v1/audit":                     {scope: "audit:read", ask: fixed("/v1/audit"), list: true},
+	"GET /v1/audit/verify":              {scope: "audit:read", ask: fixed("/v1/audit/verify"), own: 403}, // it is over all accounts
 	"GET /v1/connections":               {scope: "connections:read", ask: fixed("/v1/connections"), list: true},
 	"GET /v1/messages":                  {scope: "messages:read", ask: fixed("/v1/messages?limit=500"), list: true},
 	"GET /v1/messages/stream":           {scope: "messages:read", ask: fixed("/v1/messages/stream"), live: true},

@@ -265,3 +265,50 @@ func TestTheRoute(t *testing.T) {
 		}
 	}
 }
+
+func TestTheRouteThatVerifies(t *testing.T) {
+	db := sqldbtest.SQLite(t)
+	l := newLog(db)
+	for range 3 {
+		write(t, l, audit.Entry{Actor: audit.Actor{Kind: audit.KindKey, Name: "planted-Zq7"}, Action: "a.b", Outcome: audit.Done})
+	}
+	kept := heads(t, l).String()
+	var accounts []string
+	h := &audit.Handlers{Log: l, Accounts: func(echo.Context) []string { return accounts }}
+	get := func(query string) (report audit.Report, body string, err error) {
+		t.Helper()
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, "/v1/audit/verify?"+query, nil)
+		if err := h.Verify(echo.New().NewContext(r, w)); err != nil {
+			return report, "", err
+		}
+		var p audit.Progress
+		for dec := json.NewDecoder(w.Body); dec.More(); {
+			if err := dec.Decode(&p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if p.Report == nil {
+			t.Fatal("there is no report")
+		}
+		data, err := json.Marshal(p.Report)
+		return *p.Report, string(data), err
+	}
+	if report, _, err := get("head=" + url.QueryEscape(kept)); err != nil || len(report.Faults) != 0 || report.Head != kept || report.Entries != 3 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	rows := readTable(t, db)
+	rows[1][3] = "somebody else"
+	writeTable(t, db, rows)
+	report, body, err := get("head=" + url.QueryEscape(kept) + "&head=" + url.QueryEscape(kept))
+	if err != nil || len(report.Faults) != 1 || report.Faults[0].Seq != 2 || report.Faults[0].ID != rows[1][0] || strings.Contains(body, "planted-Zq7") {
+		t.Fatalf("%s, %v", body, err)
+	}
+	if _, _, err := get("head=x"); err == nil {
+		t.Error("a head that is none was accepted")
+	}
+	accounts = []string{"hX9aQ2"}
+	if _, _, err := get(""); !errors.Is(err, audit.ErrHeld) {
+		t.Errorf("a caller who is held to accounts: %v", err)
+	}
+}

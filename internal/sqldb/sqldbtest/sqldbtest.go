@@ -33,6 +33,12 @@ func Postgres(t testing.TB) *sqldb.DB {
 	return open(t, PostgresURL(t), "")
 }
 
+// Open returns another view of a PostgreSQL database, as a second replica has it; it is closed when the test ends.
+func Open(t testing.TB, url string) *sqldb.DB {
+	t.Helper()
+	return open(t, url, "")
+}
+
 // Sign is what the databases of tests sign with.
 func Sign(data []byte) []byte {
 	h := hmac.New(sha256.New, []byte("a key of tests"))
