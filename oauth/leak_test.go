@@ -13,6 +13,7 @@ import (
 
 	"gatehouse/doorflow/doorflowsim"
 	"gatehouse/internal/sqldb"
+	"gatehouse/internal/sqldb/sqldbtest"
 	"gatehouse/migrations"
 )
 
@@ -23,6 +24,7 @@ func TestNothingLeaks(t *testing.T) {
 	db, err := sqldb.Open(t.Context(), "", dir)
 	must(t, err)
 	t.Cleanup(func() { _ = db.Close() })
+	db.SignWith(sqldbtest.Sign)
 	_, err = migrations.Up(context.Background(), db.Writer().DB, false)
 	must(t, err)
 	g := newGateway(t, db)

@@ -24,6 +24,7 @@ import (
 	"gatehouse/events"
 	"gatehouse/internal/audit"
 	"gatehouse/internal/sqldb"
+	"gatehouse/internal/sqldb/sqldbtest"
 	"gatehouse/internal/telemetry"
 	"gatehouse/internal/vault"
 	"gatehouse/migrations"
@@ -106,6 +107,7 @@ func newGatewayOver(t *testing.T, doorflow string, transport http.RoundTripper) 
 	db, err := sqldb.Open(t.Context(), "", g.dir)
 	must(t, err)
 	t.Cleanup(func() { _ = db.Close() })
+	db.SignWith(sqldbtest.Sign)
 	_, err = migrations.Up(t.Context(), db.Writer().DB, false)
 	must(t, err)
 	secrets, err := vault.Load(t.Context(), filepath.Join(g.dir, "keyset.json"), db.Writer(), true)

@@ -60,6 +60,7 @@ func TestTwoProcessesMakeOneRefresh(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = db.Close() })
+		db.SignWith(sqldbtest.Sign)
 		if _, err := migrations.Up(context.Background(), db.Writer().DB, true); err != nil {
 			t.Fatal(err)
 		}

@@ -293,7 +293,7 @@ func (a *App) stages() []stage {
 	var front, work, back stage
 	front.name, work.name, back.name = "listeners", "workers", "relay"
 	front.parts = a.servers
-	work.parts = append(work.parts, a.keep.Run, a.ring.Run, a.herald.Run)
+	work.parts = append(work.parts, a.keep.Run, a.ring.Run, a.runHerald)
 	if a.nats != nil {
 		work.parts = append(work.parts, a.nats.Run)
 	}

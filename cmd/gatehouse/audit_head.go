@@ -25,9 +25,22 @@ func (a *App) openAudit() {
 	a.herald = audit.NewHerald(audit.HeraldConfig{Log: a.audit, Lead: a.leadsAudit, Say: a.sayAuditHead, Registerer: a.registry, Logger: a.log})
 }
 
+// runHerald tells the heads until ctx ends, and then lets another replica go on with it at once.
+func (a *App) runHerald(ctx context.Context) error {
+	err := a.herald.Run(ctx)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if err := a.db.Release(ctx, headLease, a.events.Holder()); err != nil {
+		a.log.Debug("another replica takes over telling the heads of the audit log later", "error", err)
+	}
+	return err
+}
+
+const headLease = "audit/head"
+
 // leadsAudit tells whether this process is the one that publishes where the audit log stands.
 func (a *App) leadsAudit(ctx context.Context) (bool, error) {
-	return a.db.Acquire(ctx, "audit/head", a.events.Holder(), audit.HeraldLease)
+	return a.db.Acquire(ctx, headLease, a.events.Holder(), audit.HeraldLease)
 }
 
 // sayAuditHead publishes where the audit log stands. It goes past the log and into no stream: the next one comes

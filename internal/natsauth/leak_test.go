@@ -14,6 +14,7 @@ import (
 
 	"gatehouse/internal/natsauth"
 	"gatehouse/internal/sqldb"
+	"gatehouse/internal/sqldb/sqldbtest"
 )
 
 // Neither the key nor the token of a minted file is in the log, an error, or the directory.
@@ -25,6 +26,7 @@ func TestTheFileIsNowhereElse(t *testing.T) {
 	db, err := sqldb.Open(t.Context(), "", base)
 	must(t, err)
 	t.Cleanup(func() { _ = db.Close() })
+	db.SignWith(sqldbtest.Sign)
 	migrate(t, db)
 	s := open(t, db, filepath.Join(base, "jetstream"), func(c *natsauth.Config) { c.Log = loud })
 	_, file, err := s.Mint(t.Context(), hears, time.Time{})
