@@ -116,14 +116,15 @@ type reader interface {
 	Select(ctx context.Context, dest any, query string, args ...any) error
 }
 
-// lastRows finds the last row of every chain above one, by the index on (chain, seq).
+// lastRows finds the last row of every chain above one, by the index on (chain, seq): each part is written so that
+// no planner would rather read the table, which grows for ever.
 const lastRows = `WITH RECURSIVE chains (chain) AS (
-		SELECT MIN(chain) FROM audit_log WHERE chain > ?
+		SELECT (SELECT a.chain FROM audit_log a WHERE a.chain > ? ORDER BY a.chain LIMIT 1)
 		UNION ALL
-		SELECT (SELECT MIN(a.chain) FROM audit_log a WHERE a.chain > chains.chain) FROM chains WHERE chains.chain IS NOT NULL)
-	SELECT a.chain, a.seq, a.mac FROM chains
-		JOIN audit_log a ON a.chain = chains.chain AND a.seq = (SELECT MAX(b.seq) FROM audit_log b WHERE b.chain = chains.chain)
-	ORDER BY a.chain`
+		SELECT (SELECT a.chain FROM audit_log a WHERE a.chain > chains.chain ORDER BY a.chain LIMIT 1) FROM chains WHERE chains.chain IS NOT NULL)
+	SELECT chain, (SELECT a.seq FROM audit_log a WHERE a.chain = chains.chain ORDER BY a.seq DESC LIMIT 1) AS seq,
+		(SELECT a.mac FROM audit_log a WHERE a.chain = chains.chain ORDER BY a.seq DESC LIMIT 1) AS mac
+	FROM chains WHERE chain IS NOT NULL ORDER BY chain`
 
 // readHeads returns where the chains stand.
 func readHeads(ctx context.Context, db reader) (heads Heads, err error) {

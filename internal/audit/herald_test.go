@@ -97,7 +97,9 @@ func TestHeadsAreTold(t *testing.T) {
 		write(t, l, audit.Entry{Action: "a.b", Outcome: audit.Done})
 		second := heads(t, l).String()
 		h.change(func() { h.leads, h.fails = true, errors.New("NATS is away") })
-		h.await(t, "NATS is away", func() bool { return strings.Contains(h.log.String(), "NATS is away") && strings.Contains(h.log.String(), second) })
+		h.await(t, "NATS is away", func() bool {
+			return strings.Contains(h.log.String(), "NATS is away") && strings.Contains(h.log.String(), second)
+		})
 		h.change(func() { h.fails, h.said = nil, nil })
 		h.await(t, "NATS is back", func() bool { return h.last() == second })
 		h.change(func() {
@@ -125,7 +127,9 @@ func TestARunningGatewayNoticesWhatIsGone(t *testing.T) {
 		lost := heads(t, l)
 		h.await(t, "it has seen the end", func() bool { return h.last() == lost.String() })
 		writeTable(t, db, readTable(t, db)[:2])
-		h.await(t, "it is noticed", func() bool { return strings.Contains(h.log.String(), "level=ERROR") && strings.Contains(h.log.String(), lost.String()) })
+		h.await(t, "it is noticed", func() bool {
+			return strings.Contains(h.log.String(), "level=ERROR") && strings.Contains(h.log.String(), lost.String())
+		})
 		families, err := h.registry.Gather()
 		if err != nil || len(families) != 1 || families[0].GetMetric()[0].GetCounter().GetValue() != 1 {
 			t.Errorf("%v, %v", families, err)

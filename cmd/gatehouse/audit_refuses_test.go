@@ -1,0 +1,64 @@
+package main_test
+
+import (
+	"net/http"
+	"testing"
+
+	"gatehouse/doorflow/doorflowsim"
+	"gatehouse/internal/sqldb"
+)
+
+// What cannot be recorded is not done: no key is made, nothing reaches DoorFlow, nobody is disconnected.
+func TestWhatCannotBeRecordedIsNotDone(t *testing.T) {
+	g := newGateway(t, nil)
+	df := newCloud(t, g)
+	g.start()
+	df.connected(g)
+	var made struct{ ID string }
+	g.call(http.MethodPost, "/v1/api-keys", `{"name":"reception","scopes":["messages:read"]}`).json(t, &made)
+	if a := g.call(http.MethodPost, "/v1/nats-credentials", `{"name":"app","events":["*"]}`); a.status != http.StatusCreated {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	shown := func() string {
+		t.Helper()
+		all := ""
+		for _, path := range []string{
+			"/v1/api-keys", "/v1/nats-credentials", "/v1/connections/" + doorflowsim.AccountA, "/v1/keys",
+		} {
+			a := g.call(http.MethodGet, path, "")
+			if a.status != http.StatusOK {
+				t.Fatalf("%s: %d %s", path, a.status, a.body)
+			}
+			all += string(a.body)
+		}
+		return all
+	}
+	before, asked := shown(), df.Stats().Requests["POST /api/3/people"]
+	g.withData(func(db *sqldb.DB, _ string) {
+		const full = `CREATE TRIGGER audit_log_full BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`
+		if _, err := db.Writer().ExecContext(t.Context(), full); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for _, act := range []struct{ method, path, body string }{
+		{http.MethodPost, "/v1/api-keys", `{"name":"another","scopes":["messages:read"]}`},
+		{http.MethodDelete, "/v1/api-keys/" + made.ID, ""},
+		{http.MethodPost, "/v1/nats-credentials", `{"name":"another","events":["*"]}`},
+		{http.MethodDelete, "/v1/nats-credentials/app", ""},
+		{http.MethodPost, "/v1/keys/rotate", `{}`},
+		{http.MethodPost, "/v1/keys/drop", `{}`},
+		{http.MethodPost, "/v1/connect-links", `{}`},
+		{http.MethodDelete, "/v1/connections/" + doorflowsim.AccountA, ""},
+		{http.MethodPost, "/v1/connections/" + doorflowsim.AccountA + "/doorflow/api/3/people", `{"first_name":"Lee","last_name":"Ann"}`},
+	} {
+		if a := g.call(act.method, act.path, act.body); a.status != http.StatusServiceUnavailable {
+			t.Errorf("%s %s: %d %s, want 503", act.method, act.path, a.status, a.body)
+		}
+	}
+	if after := shown(); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+	if df.Stats().Requests["POST /api/3/people"] != asked {
+		t.Error("it reached DoorFlow")
+	}
+}
