@@ -9,8 +9,8 @@ import (
 
 // Answer is what a caller learns of an operation, and the data of the messages about it.
 type Answer struct {
-	// Operation is the gateway's own id, ID the caller's.
-	Operation string   `json:"operation"`
+	// Operation is the gateway's own id, ID the caller's. A command that could not be understood has none.
+	Operation string   `json:"operation,omitempty"`
 	ID        string   `json:"id"`
 	Type      string   `json:"type"`
 	Identity  string   `json:"identity"`

@@ -3,6 +3,9 @@ package sharing
 import (
 	"errors"
 	"slices"
+	"strings"
+
+	"gatehouse/events"
 )
 
 // ErrForbidden says that the caller may not ask for such an operation.
@@ -20,7 +23,7 @@ const (
 )
 
 // Authority is who asks, and what they may ask for. Every road to an operation makes one of what it knows of its
-// caller: HTTP of the scopes of a key, see OfScopes.
+// caller: HTTP of the scopes of a key, see OfScopes; NATS of the subject, see OfSubject.
 type Authority struct {
 	// Caller is the name that the operation is remembered under. One caller's ids are nobody else's.
 	Caller      string
@@ -45,6 +48,42 @@ func OfScopes(caller string, keyScopes, identities []string) Authority {
 		a.Permissions = append(a.Permissions, scopes[scope]...)
 	}
 	return a
+}
+
+// The kinds of subjects on which something is asked of the gateway.
+const (
+	askKind     = "ask"
+	commandKind = "command"
+)
+
+// Asked is what a subject says: who asks for which operation, of which identity.
+type Asked struct {
+	Identity, Operation string
+	// By may ask for this operation of this identity and for nothing else.
+	By Authority
+}
+
+// granted is what a subject that names an operation permits. There is none that permits to make administrators or
+// people known: such a share is asked for over HTTP.
+var granted = map[string][]Permission{
+	Share: {MayShare}, Revoke: {MayRevoke}, Unlock: {MayUnlock}, askLookup: nil, askDoors: nil, askDoor: nil,
+}
+
+// OfSubject reads who asks on gatehouse.{kind}.{identity}.{operation}.{caller}. What it says is true as far as the
+// NATS server pins it by its permissions, as the embedded one does: a program may publish on the subjects that
+// bear its own name and what it was granted. ok is false for a subject that no program can have been granted:
+// names of identities and callers stand for themselves in a subject, so that there is nothing to unescape.
+func OfSubject(kind, subject string) (a Asked, ok bool) {
+	rest, ok := strings.CutPrefix(subject, events.Subject(kind)+".")
+	tokens := strings.SplitN(rest, ".", 4)
+	if !ok || len(tokens) != 3 || !nameForm.MatchString(tokens[0]) || !nameForm.MatchString(tokens[2]) {
+		return Asked{}, false
+	}
+	permissions, ok := granted[tokens[1]]
+	if !ok || kind == commandKind && permissions == nil {
+		return Asked{}, false
+	}
+	return Asked{tokens[0], tokens[1], Authority{tokens[2], permissions, tokens[:1:1]}}, true
 }
 
 // covers tells whether the identity is among the caller's.

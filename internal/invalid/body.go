@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"unicode/utf8"
 )
 
 // Body reads the JSON object in a request's body, of at most so many bytes. What is no field of it is
@@ -25,6 +26,9 @@ func Body(w http.ResponseWriter, r *http.Request, most int64, into any) error {
 
 // Object reads one JSON object as Body does, of which there must be one.
 func Object(data []byte, into any) error {
+	if !utf8.Valid(data) {
+		return Field("body", "must be UTF-8")
+	}
 	err := object(bytes.NewReader(data), into)
 	if errors.Is(err, io.EOF) {
 		return Field("body", "must be a JSON object")
