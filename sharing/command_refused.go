@@ -11,8 +11,8 @@ import (
 // refuse says, once, that a command has failed before anything was stored of it. The id in it stays free: who
 // corrects the command may use it.
 func (o *Operations) refuse(ctx context.Context, place string, a Answer) error {
-	now := o.now().UTC()
-	a.FinishedAt = now
+	now := o.now()
+	a.FinishedAt = when(now.UnixMilli())
 	data, err := json.Marshal(a)
 	if err != nil {
 		return fmt.Errorf("saying that a command failed: %w", err)

@@ -80,14 +80,19 @@ func (c *Commands) Run(ctx context.Context) error {
 	return nil
 }
 
+// commandConsumer gives out one command at a time, and the next when that is acknowledged.
+func commandConsumer() jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable: CommandsConsumer, Description: "Commands to Gatehouse, one at a time and in order",
+		AckPolicy: jetstream.AckExplicitPolicy, AckWait: commandAckWait, MaxAckPending: 1, MaxDeliver: -1,
+	}
+}
+
 // consume takes commands until the consumer fails or ctx ends.
 func (c *Commands) consume(ctx context.Context) error {
 	making, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	consumer, err := c.js.CreateOrUpdateConsumer(making, events.CommandsName, jetstream.ConsumerConfig{
-		Durable: CommandsConsumer, Description: "Commands to Gatehouse, one at a time and in order",
-		AckPolicy: jetstream.AckExplicitPolicy, AckWait: commandAckWait, MaxAckPending: 1, MaxDeliver: -1,
-	})
+	consumer, err := c.js.CreateOrUpdateConsumer(making, events.CommandsName, commandConsumer())
 	if err != nil {
 		return fmt.Errorf("making consumer %s: %w", CommandsConsumer, err)
 	}
@@ -155,7 +160,7 @@ func (c *Commands) store(ctx context.Context, m jetstream.Msg) (outcome string, 
 		id, _ := ownID(m.Data())
 		if err = c.operations.refuse(ctx, place(meta), Answer{
 			ID: id, Type: a.Operation, Identity: a.Identity, Caller: a.By.Caller,
-			Status: Failed, Error: f.Word, Detail: f.said(), ReceivedAt: meta.Timestamp.UTC(),
+			Status: Failed, Error: f.Word, Detail: f.said(), ReceivedAt: when(meta.Timestamp.UnixMilli()),
 		}); err == nil {
 			return commandRefused, nil
 		}

@@ -1,6 +1,12 @@
 package sharing
 
-import "time"
+import (
+	"context"
+	"reflect"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
 
 // Fold is how the statuses of people become that of their operation; done tells whether nothing is left to do.
 func Fold(people []Status) (status Status, done bool) {
@@ -19,3 +25,21 @@ func Decode(body []byte, kind, id string) (callerID string, people int, needs []
 	}
 	return o.CallerID, len(o.parts), o.needs(), nil
 }
+
+// RequestFields are the fields of an operation as a caller writes it.
+func RequestFields() map[string]bool {
+	fields := map[string]bool{}
+	for f := range reflect.TypeFor[asked]().Fields() {
+		fields[f.Tag.Get("json")] = true
+	}
+	for f := range reflect.TypeFor[invitee]().Fields() {
+		fields["invitees."+f.Tag.Get("json")] = true
+	}
+	return fields
+}
+
+// Take takes one command.
+func (c *Commands) Take(ctx context.Context, m jetstream.Msg) { c.take(ctx, m) }
+
+// ConsumerConfig is that of the consumer that commands are taken from.
+func ConsumerConfig() jetstream.ConsumerConfig { return commandConsumer() }
