@@ -65,6 +65,8 @@ type App struct {
 	// With a Doordeck application only.
 	identities *sharing.Identities
 	operations *sharing.Operations
+	service    *sharing.Service // where operations may be asked over NATS, as commands
+	commands   *sharing.Commands
 
 	public, private, ops net.Listener // private and ops may be nil
 	servers              []func(context.Context) error
@@ -240,7 +242,7 @@ func (a *App) openRetention(context.Context) error {
 		prune = append(prune, a.fetcher.Pruners(a.config.Retention)...)
 	}
 	if a.operations != nil {
-		prune = append(prune, a.operations.Pruner(a.config.Retention))
+		prune = append(prune, a.operations.Pruner(a.config.Retention), a.operations.CommandPruner())
 	}
 	a.keep = events.NewRetention(a.events, a.log, prune...)
 	return nil
@@ -293,6 +295,9 @@ func (a *App) stages() []stage {
 	var front, work, back stage
 	front.name, work.name, back.name = "listeners", "workers", "relay"
 	front.parts = a.servers
+	if a.service != nil {
+		front.parts = append(front.parts, a.service.Run, a.commands.Run)
+	}
 	work.parts = append(work.parts, a.keep.Run, a.ring.Run, a.runHerald)
 	if a.nats != nil {
 		work.parts = append(work.parts, a.nats.Run)

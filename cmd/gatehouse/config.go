@@ -34,11 +34,12 @@ type Config struct {
 	KeysetFile  string       `placeholder:"FILE" help:"Tink key set for secrets at rest. Default: keyset.json in the data directory."`
 	AdminToken  vault.Secret `placeholder:"TOKEN" help:"The first API key, all scopes. Default: made at first start, kept as admin-token in the data directory until there is another admin key."`
 
-	NATSURL       string `name:"nats-url" placeholder:"URL,…" help:"nats://… or tls://… instead of the embedded server. TLS is required beyond loopback."`
-	NATSCredsFile string `name:"nats-creds-file" placeholder:"FILE" help:"Credentials for an external NATS."`
-	NATSCAFile    string `name:"nats-ca-file" placeholder:"FILE" help:"CA bundle (PEM) for an external NATS."`
-	NATSListen    string `name:"nats-listen" default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Where the embedded server listens; beyond loopback it needs the TLS files. Empty: in process only. Default: ${default}."`
-	NATSReplicas  int    `name:"nats-replicas" placeholder:"N" help:"Replicas of the streams. Default: 1 embedded, else 3 where the cluster has them."`
+	NATSURL        string `name:"nats-url" placeholder:"URL,…" help:"nats://… or tls://… instead of the embedded server. TLS is required beyond loopback."`
+	NATSCredsFile  string `name:"nats-creds-file" placeholder:"FILE" help:"Credentials for an external NATS."`
+	NATSCAFile     string `name:"nats-ca-file" placeholder:"FILE" help:"CA bundle (PEM) for an external NATS."`
+	NATSListen     string `name:"nats-listen" default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Where the embedded server listens; beyond loopback it needs the TLS files. Empty: in process only. Default: ${default}."`
+	NATSOperations string `name:"nats-operations" placeholder:"on|off" help:"Whether door operations may be asked over NATS. On an external server its own permissions decide who may. Default: on embedded, else off."`
+	NATSReplicas   int    `name:"nats-replicas" placeholder:"N" help:"Replicas of the streams. Default: 1 embedded, else 3 where the cluster has them."`
 
 	ReturnURLs []string `name:"return-urls" placeholder:"ORIGIN,…" help:"Origins that a connect link's return_url may have."`
 
@@ -84,7 +85,7 @@ func fault(variable, format string, args ...any) error {
 
 // Validate checks the whole configuration before anything is opened.
 func (c *Config) Validate() error {
-	checks := []func() error{c.checkURLs, c.checkTLS, c.checkNATS, c.checkDoorFlow, c.checkDoordeck, c.checkStorage, c.checkReturnURLs}
+	checks := []func() error{c.checkURLs, c.checkTLS, c.checkNATS, c.checkNATSOperations, c.checkDoorFlow, c.checkDoordeck, c.checkStorage, c.checkReturnURLs}
 	for _, check := range checks {
 		if err := check(); err != nil {
 			return err

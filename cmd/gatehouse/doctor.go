@@ -90,6 +90,9 @@ func (c *doctorCommand) checks() []check {
 		checks = append(checks, check{"DoorFlow", far.none})
 	}
 	checks = append(checks, (&doordeckCheck{doctorCommand: c}).checks()...)
+	if c.doordeck() {
+		checks = append(checks, check{"operations on NATS", c.checkOperations})
+	}
 	return append(checks, check{"running gateway", c.checkGateway}, check{"public URL", c.checkPublicURL})
 }
 

@@ -91,6 +91,7 @@ func (a *App) openDoordeck(context.Context) error {
 	a.operations = sharing.NewOperations(sharing.OperationsConfig{
 		DB: a.db, Events: a.events, Vault: a.vault, Identities: a.identities, Registerer: a.registry, Log: a.log,
 	})
+	a.openRoads()
 	return nil
 }
 
