@@ -30,7 +30,9 @@ accounts {
       { service: "$JS.ACK.{{.Stream}}.>" }
     ]
   }
-  # One account for each program. This one is called app, hears account hX9aQ2 and may act as identity acme.
+  # One account for each program. This one is called app, hears account hX9aQ2 and may act as identity acme. With
+  # GATEHOUSE_NATS_OPERATIONS=on the gateway believes the last token of the subjects that are asked on: who it is that
+  # asks. So a program may publish on none but its own; without operations over NATS, leave out what it publishes.
   APPS_app {
     imports: [
 {{- range .Hears}}
