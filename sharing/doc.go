@@ -10,11 +10,16 @@
 // works on an identity holds its lease, and stores what came of it only where the row is still the one that
 // it read.
 //
-// Tables: identities, identity_claims. Keys are sealed for their row. What an identity was called, its subject,
+// Operations are asked for over HTTP and, with the authority that the subject of a message states, over NATS: Service
+// answers requests, Commands takes what a stream keeps. Of a command that has been acknowledged, the operation or
+// the message that it has failed is on disk.
+//
+// Tables: identities, identity_claims, refused_commands. Keys are sealed for their row. What an identity was called, its subject,
 // email and telephone stay taken for good, as MACs.
 //
 // On a crash: what a call reported is on disk, together with its message. A key that Doordeck took and whose
 // chain was not stored is registered again, with the same outcome, by the next look; a code that Doordeck took
 // and whose chain was not stored is not lost either, because the key is proven from then on. A lease that was
-// held runs out after half a minute.
+// held runs out after half a minute. A command that was in hand is taken again and is the same operation; the
+// commands behind it wait for a few seconds.
 package sharing
