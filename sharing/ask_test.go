@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"gatehouse/doordeck/doordecksim"
+	"gatehouse/internal/audit"
 	"gatehouse/internal/natsauth"
 	"gatehouse/sharing"
 )
@@ -34,6 +35,11 @@ func TestAsking(t *testing.T) {
 		t.Errorf("a revoke that is not waited for: %s", text(a))
 	} else if a = s.final(t, a.Operation); a.Status != sharing.Applied {
 		t.Error(text(a))
+	}
+	entries, _, err := s.audit.List(t.Context(), audit.Query{Action: "operation.unlock", Limit: 10})
+	must(t, err)
+	if n := len(entries); n != 2 || entries[n-1].ActorKind != "nats" || entries[n-1].Actor != "reception" {
+		t.Errorf("the audit log has %s", text(entries))
 	}
 	if data, code := p.ask("lookup", `{"invitees":[{"email":"ana@example.test"},{"email":"nobody@example.test"}]}`); code != "" || strings.Count(data, `"user":`) != 1 || !strings.Contains(data, "not_in_directory") {
 		t.Errorf("a lookup: %s %s", code, data)

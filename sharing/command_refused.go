@@ -30,6 +30,15 @@ func (o *Operations) refuse(ctx context.Context, place string, a Answer) error {
 	})
 }
 
+// refused tells whether it has been said that a command failed.
+func (o *Operations) refused(ctx context.Context, place string) (bool, error) {
+	var n int
+	if err := o.db.Get(ctx, &n, `SELECT COUNT(*) FROM refused_commands WHERE place = ?`, place); err != nil {
+		return false, fmt.Errorf("looking for a command that failed: %w", err)
+	}
+	return n > 0, nil
+}
+
 // CommandPruner forgets commands that were refused when none of them can come again.
 func (o *Operations) CommandPruner() events.Pruner {
 	return func(ctx context.Context, tx *events.Tx) (int64, error) {

@@ -105,6 +105,64 @@ func TestACommandThatIsDeliveredAgainIsTheSame(t *testing.T) {
 	}
 }
 
+// Of a command that failed, and whose acknowledgement was lost, it is not heard later that it was done.
+func TestWhatWasRefusedStaysRefused(t *testing.T) {
+	c := newCloud(t, strict())
+	s := newStation(t, c)
+	during(t, s.ops.Run)
+	ben := s.mint(t, natsauth.Grant{Name: "reception", Command: map[string][]string{"later": {"unlock"}}})
+	_, err := ben.Request("gatehouse.command.later.unlock.reception", []byte(`{"id":"early","lock":"`+front+`"}`), 5*time.Second)
+	must(t, err)
+	consumer, err := s.bus.JS.CreateOrUpdateConsumer(t.Context(), events.CommandsName, sharing.ConsumerConfig())
+	must(t, err)
+	next := func() jetstream.Msg {
+		m, err := consumer.Next(jetstream.FetchMaxWait(10 * time.Second))
+		must(t, err)
+		return m
+	}
+	m := next()
+	s.commands.Take(t.Context(), &unacknowledged{m})
+	must(t, m.Nak())
+	_, err = s.Create(t.Context(), sharing.IdentityRequest{Name: "later", Subject: doordecksim.AdminBen, Email: "ben@example.test", EmailVerified: true})
+	must(t, err)
+	s.commands.Take(t.Context(), next())
+	page, _, err := s.ops.List(t.Context(), sharing.OperationQuery{Limit: 100})
+	must(t, err)
+	if told := s.told(t)["early"]; len(page) != 0 || len(told) != 1 || told[0].Error != "no_identity" || s.left(t).State.Msgs != 0 {
+		t.Errorf("%s, and %s is stored", text(told), text(page))
+	}
+}
+
+// A person's identity token is nowhere to be seen, whatever is wrong with what it came in.
+func TestAnIdentityTokenIsNotShown(t *testing.T) {
+	c := newCloud(t, strict())
+	s := newStation(t, c).open(t)
+	p := s.mint(t, reception())
+	secret := "eyJhbGciOiJSU0EtT0FFUCJ9.cGxhbnRlZA.aXY.c2VjcmV0LVBsYW50ZWRIZXJl.dGFn"
+	share := `{"id":"%s","lock":"` + front + `","invitees":[{"identity_token":"` + secret + `"}]%s}`
+	seen := ""
+	for n, more := range []string{`,"wait":20`, `,"odd":1`, `,"role":"ADMIN"`, `,"end":7`, `,`, `}`} {
+		answer, code := p.ask("share", fmt.Sprintf(share, fmt.Sprintf("a-%d", n), more))
+		if seen += answer; (code == "") != (n == 0) {
+			t.Errorf("%s: %s %s", more, code, answer)
+		}
+		p.command("share", fmt.Sprintf(share, fmt.Sprintf("c-%d", n), strings.Replace(more, `"wait":20`, `"valid_for":"1h"`, 1)))
+	}
+	answer, _ := p.ask("lookup", `{"invitees":[{"identity_token":"`+secret+`"}]}`)
+	s.taken(t, 10*time.Second)
+	s.awaitTold(t, "c-0")
+	s.awaitTold(t, "a-0")
+	families, err := s.reg.Gather()
+	must(t, err)
+	seen += answer + text(s.told(t)) + fmt.Sprint(families) + s.log.String()
+	if strings.Contains(seen, secret) || strings.Contains(seen, "UGxhbnRlZEhlcmU") || strings.Contains(seen, "c2VjcmV0LVBsYW50") {
+		t.Error("the token is shown")
+	}
+	if strings.Count(seen, "REDACTED") < 2 {
+		t.Error("nothing was shown where the token would stand: this test proves nothing")
+	}
+}
+
 // unacknowledged is a message of which the stream does not hear what became of it.
 type unacknowledged struct{ jetstream.Msg }
 

@@ -149,6 +149,15 @@ func (c *Commands) store(ctx context.Context, m jetstream.Msg) (outcome string, 
 	}
 	ctx, cancel := context.WithTimeout(audit.WithActor(ctx, audit.Actor{Kind: audit.KindNATS, Name: a.By.Caller}), commandStoreFor)
 	defer cancel()
+	if meta.NumDelivered > 1 { // what was refused stays refused, although it might be right by now
+		refused, err := c.operations.refused(ctx, place(meta))
+		switch {
+		case err != nil:
+			return commandRetried, err
+		case refused:
+			return commandRefused, nil
+		}
+	}
 	if err = c.submit(ctx, a, m, meta); err == nil {
 		return commandStored, nil
 	}

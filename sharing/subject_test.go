@@ -54,6 +54,21 @@ func TestWhatASubjectSays(t *testing.T) {
 	}
 }
 
+// What credentials are granted for is what a subject can say, and the other way round.
+func TestWhatIsGrantedIsUnderstood(t *testing.T) {
+	g := reception()
+	for _, subject := range g.Asks() {
+		kind := strings.Split(subject, ".")[1]
+		a, ok := sharing.OfSubject(kind, subject)
+		if !ok || a.Identity != "acme" || a.By.Caller != "reception" {
+			t.Errorf("%s: %+v", subject, a)
+		}
+	}
+	if n := len(g.Asks()); n != 9 {
+		t.Errorf("%d subjects", n)
+	}
+}
+
 // Whatever a subject is, it says no more than is written in it.
 func FuzzOfSubject(f *testing.F) {
 	for _, s := range []string{

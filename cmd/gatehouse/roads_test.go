@@ -41,7 +41,7 @@ func (g *gateway) outcomes(t *testing.T) map[string][]sharing.Answer {
 }
 
 // commander publishes commands until each is stored in the stream, through whatever happens to the server.
-func commander(t *testing.T, url string, commands []published, more ...nats.Option) {
+func commander(t *testing.T, url string, pace time.Duration, commands []published, more ...nats.Option) {
 	conn, err := nats.Connect(url, append([]nats.Option{
 		nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true), nats.ReconnectWait(50 * time.Millisecond), nats.ReconnectBufSize(-1),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
@@ -52,6 +52,7 @@ func commander(t *testing.T, url string, commands []published, more ...nats.Opti
 	}
 	defer conn.Close()
 	for _, c := range commands {
+		pause(0, pace)
 		for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 			m, err := conn.Request(c.subject, []byte(c.body), time.Second)
 			if err == nil && strings.Contains(string(m.Data), `"seq":`) {
@@ -104,7 +105,8 @@ func TestKill9WhileCommanding(t *testing.T) {
 				`{"id":"%s","lock":"%s","valid_for":"1h","invitees":[{"foreign_key":"%s"}]}`, id, lock, subject)})
 		}
 		wg.Go(func() {
-			commander(t, "nats://"+addr, commands, nats.UserCredentials(file), nats.CustomInboxPrefix("_INBOX.app"))
+			// Some are published between all the kills.
+			commander(t, "nats://"+addr, time.Duration(rounds(t))*20*time.Millisecond, commands, nats.UserCredentials(file), nats.CustomInboxPrefix("_INBOX.app"))
 		})
 	}
 	for range rounds(t) {
@@ -153,16 +155,17 @@ func TestKill9WhileCommanding(t *testing.T) {
 
 // An unlock that was published while the gateway was away is not done when it is back.
 func TestAnUnlockOutlivesNothing(t *testing.T) {
+	t.Parallel() // it mostly waits
 	n := newNATS(t)
 	g := newGateway(t, map[string]string{"GATEHOUSE_NATS_URL": n.url(), "GATEHOUSE_NATS_OPERATIONS": "on"})
 	c := newDoordeck(t, g)
 	g.start()
 	g.identity("acme", doordecksim.AdminAda)
 	g.kill()
-	commander(t, n.url(), []published{{"gatehouse.command.acme.unlock.app", `{"id":"late","lock":"` + doordecksim.LockFront + `"}`}})
+	commander(t, n.url(), time.Millisecond, []published{{"gatehouse.command.acme.unlock.app", `{"id":"late","lock":"` + doordecksim.LockFront + `"}`}})
 	time.Sleep(10500 * time.Millisecond) // it grows too old
 	g.start()
-	commander(t, n.url(), []published{{"gatehouse.command.acme.unlock.app", `{"id":"now","lock":"` + doordecksim.LockFront + `"}`}})
+	commander(t, n.url(), time.Millisecond, []published{{"gatehouse.command.acme.unlock.app", `{"id":"now","lock":"` + doordecksim.LockFront + `"}`}})
 	eventually(t, 30*time.Second, func() string {
 		told := g.outcomes(t)
 		if len(told["late"]) != 1 || len(told["now"]) != 1 {
