@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -100,7 +101,8 @@ func (s *station) open(t testing.TB) *station {
 func (s *station) answers(t testing.TB) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if _, err := s.bus.Conn.Request("$SRV.PING.gatehouse", nil, time.Second); err == nil {
+		m, err := s.bus.Conn.Request("$SRV.INFO.gatehouse", nil, time.Second)
+		if err == nil && strings.Count(string(m.Data), `"request_schema"`) == 6 {
 			return
 		}
 	}
