@@ -43,3 +43,17 @@ func (c *Commands) Take(ctx context.Context, m jetstream.Msg) { c.take(ctx, m) }
 
 // ConsumerConfig is that of the consumer that commands are taken from.
 func ConsumerConfig() jetstream.ConsumerConfig { return commandConsumer() }
+
+// Step does at once and in turn what is due now.
+func (o *Operations) Step(ctx context.Context) error {
+	lanes, err := o.store.due(ctx, 100)
+	if err != nil {
+		return err
+	}
+	for _, l := range lanes {
+		if err := o.pass(ctx, ctx, l); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -14,8 +14,10 @@ const (
 	lookSoon  = 7 * time.Second
 	soonFor   = time.Hour
 	lookLater = 2 * time.Minute
-	// arrives is how long what waits for a door takes at most to arrive once the door is connected.
+	// arrives is how long what waits for a door takes at most to arrive once the door is connected, and landed how
+	// long it takes until also nothing is on its way any more.
 	arrives = 10 * time.Second
+	landed  = nowLife + clocksDiffer
 )
 
 // nextLook is when to look again: in turns, or when something ends.
@@ -82,13 +84,16 @@ func (k *look) after(ctx context.Context, op *operation) error {
 		return err
 	}
 	for _, p := range op.with(Queued, watched) {
+		settled, overtaking := overtaken[p.UserID]
 		switch {
 		case k.gone:
 			p.Status, p.Error = Failed, whyNoIdentity
+		case overtaking && !settled:
+			// What was asked later is on its way: the list would tell nothing of this.
 		case p.Status == Queued:
-			k.queued(ctx, op, p, overtaken[p.UserID])
+			k.queued(ctx, op, p, settled)
 		default:
-			k.watched(op, p, overtaken[p.UserID])
+			k.watched(ctx, op, p, settled)
 		}
 	}
 	op.DueAt = op.nextLook(k.at)
@@ -114,7 +119,7 @@ func (k *look) queued(ctx context.Context, op *operation, p *part, overtaken boo
 		p.Status = Expired
 	case now < p.ExpiresAt:
 		if holds { // gone, or not there yet: a share that waits for the door as well could still come first
-			k.arriving(ctx, p)
+			k.arriving(ctx, p, arrives)
 		}
 	case op.Waits && now < op.DeadlineAt:
 		p.Status = Accepted // the chain of certificates allowed no longer wait
@@ -123,10 +128,10 @@ func (k *look) queued(ctx context.Context, op *operation, p *part, overtaken boo
 	}
 }
 
-// arriving shortens the time for which a revoke is watched: once the door is connected, what waits for it arrives
-// within moments, in order.
-func (k *look) arriving(ctx context.Context, p *part) {
-	soon := k.at.Add(arrives).UnixMilli()
+// arriving shortens the time for which something earlier that waits for the door is feared: once the door is
+// connected, it arrives within moments, in order.
+func (k *look) arriving(ctx context.Context, p *part, within time.Duration) {
+	soon := k.at.Add(within).UnixMilli()
 	if p.GuardAt <= soon {
 		return
 	}
@@ -138,8 +143,11 @@ func (k *look) arriving(ctx context.Context, p *part) {
 
 // watched settles somebody of whom something may still arrive at the door: of an operation before, where this one
 // is done; of this one itself, where its outcome was not learned.
-func (k *look) watched(op *operation, p *part, overtaken bool) {
+func (k *look) watched(ctx context.Context, op *operation, p *part, overtaken bool) {
 	now, done := k.at.UnixMilli(), p.Error == "" || p.Error == whyUndone
+	if !overtaken && k.has != nil {
+		k.arriving(ctx, p, landed)
+	}
 	over := now >= p.GuardAt
 	switch {
 	case overtaken && done:

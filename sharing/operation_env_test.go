@@ -32,12 +32,7 @@ func everything(caller string) sharing.Authority {
 func newDesk(t testing.TB, db *sqldb.DB, keys string, c *cloud) *desk {
 	t.Helper()
 	d := &desk{replica: newReplica(t, db, keys, c)}
-	v, err := vault.Load(t.Context(), keys, db.Writer(), true)
-	must(t, err)
-	d.ops = sharing.NewOperations(sharing.OperationsConfig{
-		DB: db, Events: d.events, Vault: v, Identities: d.Identities, Registerer: d.reg,
-		Log: slog.New(slog.NewTextHandler(d.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: d.now,
-	})
+	d.restart(t, keys)
 	if _, err := d.Get(t.Context(), "acme"); err != nil {
 		_, err := d.Create(t.Context(), ada())
 		must(t, err)
@@ -45,6 +40,17 @@ func newDesk(t testing.TB, db *sqldb.DB, keys string, c *cloud) *desk {
 		must(t, err)
 	}
 	return d
+}
+
+// restart makes Operations that know nothing but what is stored.
+func (d *desk) restart(t testing.TB, keys string) {
+	t.Helper()
+	v, err := vault.Load(t.Context(), keys, d.db.Writer(), true)
+	must(t, err)
+	d.ops = sharing.NewOperations(sharing.OperationsConfig{
+		DB: d.db, Events: d.events, Vault: v, Identities: d.Identities,
+		Log: slog.New(slog.NewTextHandler(d.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: d.now,
+	})
 }
 
 // run runs operations until stop, or the end of the test.

@@ -64,6 +64,7 @@ func (r *run) attempt(ctx context.Context) error {
 // pause writes down how far it came, and when to go on.
 func (r *run) pause(ctx context.Context) error {
 	r.age()
+	r.linger()
 	r.op.twins()
 	r.op.Error = r.reason
 	now := r.now()
@@ -96,6 +97,17 @@ func (r *run) age() {
 			p.Status, p.Error = Expired, cmp.Or(p.Error, r.reason, r.op.Error)
 		default:
 			p.Status, p.Error = Failed, cmp.Or(p.Error, r.reason, r.op.Error, whyUnavailable)
+		}
+	}
+}
+
+// linger keeps from being final what was not done in the end although something that was sent before can still
+// reach the door.
+func (r *run) linger() {
+	now := r.now().UnixMilli()
+	for _, p := range r.op.with(Failed, Expired) {
+		if p.ExpiresAt > now {
+			p.Status, p.Error, p.GuardAt = watched, cmp.Or(p.Error, whyUnavailable), max(p.ExpiresAt, p.GuardAt)
 		}
 	}
 }

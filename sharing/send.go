@@ -246,7 +246,7 @@ func (r *run) learn(ctx context.Context, u *unit) {
 		r.later(u.err)
 	case class.Retryable(), class == doordeck.Conflict: // it may have been done; the list of users tells
 		for i, p := range u.people {
-			if p.Error = why(u.err); !underWay(u.err) {
+			if p.Error = why(u.err); !underWay(u.err) && u.life <= leastWait {
 				p.ExpiresAt = u.before[i]
 			}
 		}

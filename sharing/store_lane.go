@@ -80,16 +80,21 @@ type signed struct {
 	queued bool
 }
 
-// alive returns what other operations have signed for people and can still reach the lane's door.
+// alive returns what other operations have signed for people and can still reach the lane's door. One revoke
+// cannot undo another.
 func (s *store) alive(ctx context.Context, o *operation) (map[string]signed, error) {
 	now := s.now().UnixMilli()
 	var rows []struct {
 		UserID    string `db:"user_id"`
 		ExpiresAt int64  `db:"expires_at"`
 	}
+	undoes := ``
+	if o.Type == Revoke {
+		undoes = ` AND o.type = 'share'`
+	}
 	err := s.db.Select(ctx, &rows, `SELECT p.user_id, MAX(p.expires_at) AS expires_at FROM operations o
 		JOIN operation_parts p ON p.operation = o.id
-		WHERE o.identity = ? AND o.lock = ? AND o.alive_at > ? AND o.id <> ? AND p.expires_at > ? AND p.user_id <> '' GROUP BY p.user_id`,
+		WHERE o.identity = ? AND o.lock = ? AND o.alive_at > ? AND o.id <> ? AND p.expires_at > ? AND p.user_id <> '' `+undoes+` GROUP BY p.user_id`,
 		o.Identity, o.Lock, now, o.ID, now)
 	if err != nil {
 		return nil, fmt.Errorf("reading what can still reach the door: %w", err)
@@ -102,19 +107,25 @@ func (s *store) alive(ctx context.Context, o *operation) (map[string]signed, err
 	return found, nil
 }
 
-// overtaken returns those of an operation's people for whom a later one has been sent and not refused.
+// overtaken returns those of an operation's people for whom a later one has been sent and not refused, and
+// whether that is known to be done, or to wait for the door.
 func (s *store) overtaken(ctx context.Context, o *operation) (map[string]bool, error) {
-	var users []string
-	err := s.db.Select(ctx, &users, `SELECT DISTINCT p.user_id FROM operations o JOIN operation_parts p ON p.operation = o.id
+	var rows []struct {
+		UserID  string `db:"user_id"`
+		Settled bool
+	}
+	err := s.db.Select(ctx, &rows, `SELECT p.user_id, MAX(CASE WHEN p.status IN ('queued', 'applied', 'confirmed') OR p.status = 'watched'
+			AND p.error IN ('', 'undone') THEN 1 ELSE 0 END) > 0 AS settled
+		FROM operations o JOIN operation_parts p ON p.operation = o.id
 		WHERE o.identity = ? AND o.lock = ? AND o.seq > ? AND p.tries > 0 AND p.status IN ('running', 'queued', 'watched', 'applied', 'confirmed')
-		AND p.user_id IN (SELECT q.user_id FROM operation_parts q WHERE q.operation = ? AND q.user_id <> '')`,
+		AND p.user_id IN (SELECT q.user_id FROM operation_parts q WHERE q.operation = ? AND q.user_id <> '') GROUP BY p.user_id`,
 		o.Identity, o.Lock, o.Seq, o.ID)
 	if err != nil {
 		return nil, fmt.Errorf("reading what was asked after operation %s: %w", o.ID, err)
 	}
-	found := make(map[string]bool, len(users))
-	for _, u := range users {
-		found[u] = true
+	found := make(map[string]bool, len(rows))
+	for _, r := range rows {
+		found[r.UserID] = r.Settled
 	}
 	return found, nil
 }
