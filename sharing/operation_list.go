@@ -87,17 +87,21 @@ func (o *Operations) List(ctx context.Context, q OperationQuery) ([]Answer, stri
 	if err := o.db.Select(ctx, &rows, query, append(args, q.Limit+1)...); err != nil {
 		return nil, "", fmt.Errorf("listing operations: %w", err)
 	}
-	page, people := []Answer{}, 0
+	next, people := "", 0
 	for i, op := range rows {
-		if people += op.People; len(page) == q.Limit || len(page) > 0 && people > maxLoaded {
-			return page, operationCursor(rows[i-1].Seq), nil
+		if people += op.People; i == q.Limit || i > 0 && people > maxLoaded {
+			next, rows = operationCursor(rows[i-1].Seq), rows[:i]
+			break
 		}
-		if op.parts, err = o.store.parts(ctx, op.ID); err != nil {
-			return nil, "", err
-		}
-		page = append(page, op.answer())
 	}
-	return page, "", nil
+	if err := o.store.loadParts(ctx, rows); err != nil {
+		return nil, "", err
+	}
+	page := make([]Answer, len(rows))
+	for i, op := range rows {
+		page[i] = op.answer()
+	}
+	return page, next, nil
 }
 
 func operationCursor(seq int64) string {

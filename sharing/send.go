@@ -281,18 +281,19 @@ func (r *run) yield(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var unknown, targets []*part
 	for _, revoke := range revokes {
-		targets, known := r.revoked[revoke.ID]
-		if !known {
-			targets = revoke.with(Accepted)
-			// Whoever is not found, or not now, is still known by their name.
-			if _, err := r.directed.find(ctx, r.session, targets); err != nil {
-				r.log.Debug("looking up whom a revoke concerns", "operation", revoke.ID, "error", err)
-			}
-			r.revoked[revoke.ID] = targets
+		if _, known := r.revoked[revoke.ID]; !known {
+			r.revoked[revoke.ID] = revoke.with(Accepted)
+			unknown = append(unknown, r.revoked[revoke.ID]...)
 		}
-		r.letGo(targets)
+		targets = append(targets, r.revoked[revoke.ID]...)
 	}
+	// Whoever is not found, or not now, is still known by their name.
+	if _, err := r.directed.find(ctx, r.session, unknown); err != nil {
+		r.log.Debug("looking up whom revokes concern", "identity", r.op.Identity, "error", err)
+	}
+	r.letGo(targets)
 	return nil
 }
 

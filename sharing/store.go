@@ -63,7 +63,7 @@ func (s *store) add(ctx context.Context, o *operation, who audit.Actor) (stored 
 		return nil, false, fmt.Errorf("storing an operation: %w", err)
 	}
 	if !fresh {
-		if stored.parts, err = s.parts(ctx, stored.ID); err != nil {
+		if err := s.loadParts(ctx, []*operation{stored}); err != nil {
 			return nil, false, err
 		}
 	}
@@ -188,19 +188,27 @@ func (s *store) load(ctx context.Context, where string, args ...any) ([]*operati
 	if err := s.db.Select(ctx, &found, `SELECT `+operationColumns+` FROM operations`+where, args...); err != nil {
 		return nil, fmt.Errorf("reading operations: %w", err)
 	}
-	for _, o := range found {
-		var err error
-		if o.parts, err = s.parts(ctx, o.ID); err != nil {
-			return nil, err
-		}
-	}
-	return found, nil
+	return found, s.loadParts(ctx, found)
 }
 
-func (s *store) parts(ctx context.Context, id string) ([]*part, error) {
-	var parts []*part
-	if err := s.db.Select(ctx, &parts, `SELECT `+partColumns+` FROM operation_parts WHERE operation = ? ORDER BY n`, id); err != nil {
-		return nil, fmt.Errorf("reading the people of operation %s: %w", id, err)
+// loadParts reads the people of operations.
+func (s *store) loadParts(ctx context.Context, of []*operation) error {
+	if len(of) == 0 {
+		return nil
 	}
-	return parts, nil
+	byID, ids := make(map[string]*operation, len(of)), make([]any, len(of))
+	for i, o := range of {
+		byID[o.ID], ids[i], o.parts = o, o.ID, nil
+	}
+	var parts []*part
+	err := s.db.Select(ctx, &parts, `SELECT `+partColumns+` FROM operation_parts WHERE operation IN (?`+strings.Repeat(`, ?`, len(of)-1)+`)
+		ORDER BY operation, n`, ids...)
+	if err != nil {
+		return fmt.Errorf("reading the people of operations: %w", err)
+	}
+	for _, p := range parts {
+		o := byID[p.Operation]
+		o.parts = append(o.parts, p)
+	}
+	return nil
 }

@@ -66,7 +66,7 @@ func (s *store) settled(o *operation) (change func(context.Context, *events.Tx) 
 		o.AliveAt = max(o.AliveAt, p.ExpiresAt)
 	}
 	if o.Status.Final() {
-		o.FinishedAt, o.Tokens, o.Error = now.UnixMilli(), nil, ""
+		o.FinishedAt, o.Error = now.UnixMilli(), ""
 		if o.Type == Unlock {
 			o.Error = o.parts[0].Error
 		}
@@ -129,14 +129,19 @@ func clones(parts []*part) []part {
 }
 
 func write(ctx context.Context, tx *events.Tx, o *operation, turn int64, parts []part) error {
-	n, err := tx.Exec(ctx, `UPDATE operations SET turn = turn + 1, status = ?, error = ?, stage = ?, attempts = ?, tokens = ?, deadline_at = ?,
+	n, err := tx.Exec(ctx, `UPDATE operations SET turn = turn + 1, status = ?, error = ?, stage = ?, attempts = ?, deadline_at = ?,
 		due_at = ?, followed_at = ?, alive_at = ?, finished_at = ? WHERE id = ? AND turn = ?`,
-		o.Status, o.Error, o.Stage, o.Attempts, o.Tokens, o.DeadlineAt, o.DueAt, o.FollowedAt, o.AliveAt, o.FinishedAt, o.ID, turn)
+		o.Status, o.Error, o.Stage, o.Attempts, o.DeadlineAt, o.DueAt, o.FollowedAt, o.AliveAt, o.FinishedAt, o.ID, turn)
 	if err != nil {
 		return err
 	}
 	if n == 0 {
 		return errTaken
+	}
+	if o.Status.Final() { // and left alone otherwise: a rotation of keys may have sealed them again
+		if _, err := tx.Exec(ctx, `UPDATE operations SET tokens = NULL WHERE id = ? AND tokens IS NOT NULL`, o.ID); err != nil {
+			return err
+		}
 	}
 	const step = 50
 	for some := range slices.Chunk(parts, step) {
