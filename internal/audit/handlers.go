@@ -16,6 +16,9 @@ type Handlers struct {
 	Log *Log
 	// Accounts returns the accounts that the caller is held to, nil for all; a nil function means all.
 	Accounts func(echo.Context) []string
+	// Identities is Accounts for identities. What belongs to no account, such as who made which key, is for
+	// those who are held to neither.
+	Identities func(echo.Context) []string
 }
 
 const (
@@ -43,6 +46,7 @@ func (h *Handlers) List(c echo.Context) error {
 	if h.Accounts != nil {
 		q.Accounts = h.Accounts(c)
 	}
+	q.OfAccounts = h.Identities != nil && h.Identities(c) != nil
 	page, next, err := h.Log.List(c.Request().Context(), q)
 	if err != nil {
 		return err
