@@ -260,6 +260,17 @@ func (b *Bus) create(ctx context.Context, want jetstream.StreamConfig) error {
 		want.Replicas = 1
 		_, err = b.JS.CreateStream(ctx, want)
 	}
+	if err != nil || b.config.Embedded == nil {
+		return err
+	}
+	// Where a crash left half a stream's directory, nats-server (2.15) makes the stream in it without
+	// completing it, and would not find it at the next start. A change completes it.
+	changed := want
+	changed.Description = ""
+	if _, err := b.JS.UpdateStream(ctx, changed); err != nil {
+		return err
+	}
+	_, err = b.JS.UpdateStream(ctx, want)
 	return err
 }
 

@@ -69,34 +69,41 @@ func (r *Relay) stillOwner() bool {
 // saveCursors stores how far each lane has come. It keeps a checkpoint every ten seconds; in between, a
 // newer one replaces the last.
 func (r *Relay) saveCursors(ctx context.Context, final bool) error {
-	var moved []*lane
+	// The change may run after ctx has ended and the relay has gone on, so it has copies.
+	type step struct {
+		lane          *lane
+		writer, saved int64
+		passing       bool
+		reached       checkpoint
+	}
+	var steps []step
 	for _, l := range r.lanes {
 		if l.ready && l.acked > l.saved && l.acked >= l.hold && (final || l.idle() || time.Since(l.savedAt) >= saveEvery) {
-			moved = append(moved, l)
+			reached := checkpoint{Seq: l.acked, MessageID: l.top.id, StreamSeq: l.top.seq, StreamCreated: r.created}
+			steps = append(steps, step{lane: l, writer: l.writer, saved: l.saved, passing: l.passing, reached: reached})
 		}
 	}
-	if len(moved) == 0 {
+	if len(steps) == 0 {
 		return nil
 	}
 	now := time.Now()
 	err := r.log.DoUrgent(ctx, func(ctx context.Context, tx *Tx) error {
-		for _, l := range moved {
+		for _, s := range steps {
 			var held int
 			const ours = `SELECT COUNT(*) FROM writers WHERE id = ? AND holder = ?`
-			if err := tx.Get(ctx, &held, ours, l.writer, r.log.holder); err != nil {
+			if err := tx.Get(ctx, &held, ours, s.writer, r.log.holder); err != nil {
 				return err
 			}
 			if held == 0 {
 				continue // taken over; the next poll will tell
 			}
-			if l.passing {
+			if s.passing {
 				const replace = `DELETE FROM relay_checkpoints WHERE writer = ? AND seq = ?`
-				if _, err := tx.Exec(ctx, replace, l.writer, l.saved); err != nil {
+				if _, err := tx.Exec(ctx, replace, s.writer, s.saved); err != nil {
 					return err
 				}
 			}
-			c := checkpoint{Seq: l.acked, MessageID: l.top.id, StreamSeq: l.top.seq, StreamCreated: r.created}
-			if err := insertCheckpoint(ctx, tx, l.writer, c); err != nil {
+			if err := insertCheckpoint(ctx, tx, s.writer, s.reached); err != nil {
 				return err
 			}
 		}
@@ -105,12 +112,13 @@ func (r *Relay) saveCursors(ctx context.Context, final bool) error {
 	if err != nil {
 		return fmt.Errorf("saving the relay's cursors: %w", err)
 	}
-	for _, l := range moved {
-		l.saved, l.savedAt = l.acked, now
+	for _, s := range steps {
+		l := s.lane
+		l.saved, l.savedAt = s.reached.Seq, now
 		if l.passing = now.Sub(l.keptAt) < keepCheckpoints; !l.passing {
 			l.keptAt = now
 		}
-		r.floor = max(r.floor, l.top.seq)
+		r.floor = max(r.floor, s.reached.StreamSeq)
 	}
 	return nil
 }

@@ -79,7 +79,7 @@ var sentinels = []struct {
 	{apikeys.ErrLastAdmin, http.StatusConflict, "last-admin-key", "without this key nobody could make keys any more; make another one with the scope admin first", 0},
 	{apikeys.ErrTooMany, http.StatusConflict, "too-many-keys", "there are as many keys as there may be; revoke some", 0},
 
-	{audit.ErrHeld, http.StatusForbidden, "forbidden", "the chain goes over all accounts, and the key is held to some", 0},
+	{audit.ErrHeld, http.StatusForbidden, "forbidden", "the chain goes over everything, and the key is held to some accounts or identities", 0},
 	{audit.ErrVerifying, http.StatusTooManyRequests, "verifying", "the audit log is being verified already", 10 * time.Second},
 
 	// A sender never learns which check failed.

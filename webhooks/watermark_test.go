@@ -107,6 +107,7 @@ func TestCatchupInAnyOrder(t *testing.T) {
 			start := func(i int) { processes[i] = newCatchup(t, g, nothing(t), config, w.clock.use) }
 			start(0)
 			start(1)
+			w.begin(t, g, processes[0]) // as the change that connects an account does
 			w.clock.advance(72 * time.Hour) // so that there is room for what comes late
 			r.Repeat(w.actions(t, g, processes, start))
 			w.finish(t, r, g, processes[0])
@@ -152,15 +153,19 @@ func (w *world) actions(t *testing.T, g *gateway, processes []*webhooks.Catchup,
 			g.set(t, `UPDATE connections SET status = 'reauthorize' WHERE account = ?`, w.account)
 			processes[0].Visit(t.Context(), w.account, true)
 			g.set(t, `UPDATE connections SET status = 'active' WHERE account = ?`, w.account)
-			err := g.log.Do(t.Context(), func(ctx context.Context, tx *events.Tx) error { return processes[0].Begin(ctx, tx, w.account) })
-			if err != nil {
-				t.Fatal(err)
-			}
+			w.begin(t, g, processes[0])
 		},
 		"time passes": func(r *rapid.T) {
 			w.clock.advance(time.Duration(rapid.IntRange(1, 8*60).Draw(r, "minutes")) * time.Minute)
 		},
 		"": func(r *rapid.T) { w.check(t, r, g) },
+	}
+}
+
+func (w *world) begin(t *testing.T, g *gateway, c *webhooks.Catchup) {
+	err := g.log.Do(t.Context(), func(ctx context.Context, tx *events.Tx) error { return c.Begin(ctx, tx, w.account) })
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -137,16 +138,21 @@ func (a *attacker) hold(from, n int, beginning, drip string) (release func() (en
 	return func() int {
 		close(stop)
 		dripping.Wait()
-		ended := 0
+		var ended atomic.Int64
+		var reading sync.WaitGroup
+		deadline := time.Now().Add(time.Second)
 		for _, conn := range conns {
-			_ = conn.SetReadDeadline(time.Now().Add(time.Millisecond))
-			_, err := io.Copy(io.Discard, conn)
-			if timeout, ok := errors.AsType[net.Error](err); !ok || !timeout.Timeout() {
-				ended++
-			}
-			_ = conn.Close()
+			reading.Go(func() {
+				_ = conn.SetReadDeadline(deadline)
+				_, err := io.Copy(io.Discard, conn)
+				if timeout, ok := errors.AsType[net.Error](err); !ok || !timeout.Timeout() {
+					ended.Add(1)
+				}
+				_ = conn.Close()
+			})
 		}
-		return ended
+		reading.Wait()
+		return int(ended.Load())
 	}
 }
 

@@ -77,7 +77,7 @@ func (a *App) webConfig() web.Config {
 	c := web.Config{
 		PublicURL: a.config.PublicURL, TrustedProxies: a.config.TrustedProxies, Authenticate: a.authenticate,
 		Checks: a.checks(), Registry: a.registry, Log: a.log, Wrap: a.tracing.Handler,
-		Messages: messages, Audit: &audit.Handlers{Log: a.audit, Accounts: web.Accounts}, Keys: &apikeys.Handlers{Keys: a.keys},
+		Messages: messages, Audit: &audit.Handlers{Log: a.audit, Accounts: web.Accounts, Identities: web.Identities}, Keys: &apikeys.Handlers{Keys: a.keys},
 		Ring:            &keys.Handlers{Ring: a.ring},
 		NATSCredentials: &natsauth.Handlers{Credentials: a.nats, Accounts: web.Accounts, Identities: web.Identities},
 	}

@@ -212,6 +212,7 @@ func TestFilters(t *testing.T) {
 			"two accounts":          {audit.Query{Accounts: []string{"hX9aQ2", "other"}}, 3},
 			"no account":            {audit.Query{Accounts: []string{}}, 0},
 			"an account of no name": {audit.Query{Accounts: []string{""}}, 0},
+			"of accounts":           {audit.Query{OfAccounts: true}, 3},
 		} {
 			got := len(list(t, l, row.query))
 			if got != row.want {
@@ -225,8 +226,10 @@ func TestTheRoute(t *testing.T) {
 	l := newLog(sqldbtest.SQLite(t))
 	write(t, l, audit.Entry{Actor: audit.Actor{Kind: audit.KindKey, Name: "ana"}, Action: "a.b", Account: "hX9aQ2", Outcome: audit.Done})
 	write(t, l, audit.Entry{Actor: audit.Actor{Kind: audit.KindKey, Name: "ana"}, Action: "c.d", Outcome: audit.Refused, Status: 403})
-	var accounts []string
-	h := &audit.Handlers{Log: l, Accounts: func(echo.Context) []string { return accounts }}
+	var accounts, identities []string
+	h := &audit.Handlers{
+		Log: l, Accounts: func(echo.Context) []string { return accounts }, Identities: func(echo.Context) []string { return identities },
+	}
 	get := func(query string) (*httptest.ResponseRecorder, error) {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest(http.MethodGet, "/v1/audit?"+query, nil)
@@ -254,6 +257,10 @@ func TestTheRoute(t *testing.T) {
 	accounts = []string{"hX9aQ2"}
 	if w, err = get(""); err != nil || len(decode(w).Items) != 1 || decode(w).Items[0].Action != "a.b" {
 		t.Fatalf("%v %s", err, w.Body)
+	}
+	accounts, identities = nil, []string{"acme"}
+	if w, err = get(""); err != nil || len(decode(w).Items) != 1 || decode(w).Items[0].Action != "a.b" {
+		t.Fatalf("held to an identity: %v %s", err, w.Body)
 	}
 	for query, field := range map[string]string{
 		"limit=0": "limit", "limit=501": "limit", "since=yesterday": "since", "after=x": "after", "after=" + url.QueryEscape("AAAA"): "after",
@@ -310,5 +317,9 @@ func TestTheRouteThatVerifies(t *testing.T) {
 	accounts = []string{"hX9aQ2"}
 	if _, _, err := get(""); !errors.Is(err, audit.ErrHeld) {
 		t.Errorf("a caller who is held to accounts: %v", err)
+	}
+	h.Accounts, h.Identities = nil, func(echo.Context) []string { return []string{"acme"} }
+	if _, _, err := get(""); !errors.Is(err, audit.ErrHeld) {
+		t.Errorf("a caller who is held to identities: %v", err)
 	}
 }

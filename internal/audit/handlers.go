@@ -19,6 +19,9 @@ type Handlers struct {
 	Log *Log
 	// Accounts returns the accounts that the caller is held to, nil for all; a nil function means all.
 	Accounts func(echo.Context) []string
+	// Identities is Accounts for identities. What belongs to no account, such as who made which key, is for
+	// those who are held to neither.
+	Identities func(echo.Context) []string
 
 	verifying atomic.Bool
 }
@@ -48,6 +51,7 @@ func (h *Handlers) List(c echo.Context) error {
 	if h.Accounts != nil {
 		q.Accounts = h.Accounts(c)
 	}
+	q.OfAccounts = h.Identities != nil && h.Identities(c) != nil
 	page, next, err := h.Log.List(c.Request().Context(), q)
 	if err != nil {
 		return err
@@ -59,8 +63,8 @@ func (h *Handlers) List(c echo.Context) error {
 }
 
 var (
-	// ErrHeld says that a caller who is held to accounts asked for what is over all of them.
-	ErrHeld = errors.New("audit: the caller is held to accounts")
+	// ErrHeld says that a caller who is held to accounts or identities asked for what is over all of them.
+	ErrHeld = errors.New("audit: the caller is held to accounts or identities")
 	// ErrVerifying says that a verification is under way, which is work enough for one gateway.
 	ErrVerifying = errors.New("audit: a verification is under way")
 )
@@ -82,7 +86,7 @@ type Progress struct {
 
 // Verify is GET /v1/audit/verify. An answer that does not end with a report was broken off.
 func (h *Handlers) Verify(c echo.Context) error {
-	if h.Accounts != nil && h.Accounts(c) != nil {
+	if h.Accounts != nil && h.Accounts(c) != nil || h.Identities != nil && h.Identities(c) != nil {
 		return ErrHeld
 	}
 	var kept Heads

@@ -63,6 +63,8 @@ type Query struct {
 	Since time.Time
 	// Accounts holds the answer to the entries of these accounts; nil means all entries.
 	Accounts []string
+	// OfAccounts leaves out the entries of no account.
+	OfAccounts bool
 	// After is the cursor that came with the page before, "" for the newest.
 	After string
 	// Limit is how many entries a page may hold.
@@ -86,8 +88,11 @@ func (q Query) where() (string, []any, error) {
 	if q.Action != "" {
 		where, args = where+` AND action = ?`, append(args, q.Action)
 	}
+	if q.OfAccounts || q.Accounts != nil {
+		where += ` AND account <> ''`
+	}
 	if q.Accounts != nil {
-		where += ` AND account <> '' AND account IN (NULL` + strings.Repeat(`, ?`, len(q.Accounts)) + `)`
+		where += ` AND account IN (NULL` + strings.Repeat(`, ?`, len(q.Accounts)) + `)`
 		for _, a := range q.Accounts {
 			args = append(args, a)
 		}

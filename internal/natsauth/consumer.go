@@ -112,8 +112,12 @@ func (c *Credentials) Settle(ctx context.Context) error {
 		}
 	}
 	for _, owner := range missing {
-		if err := c.makeConsumer(ctx, owner); err != nil {
-			return err
+		// Where a crash left half a consumer's directory, nats-server (2.15) makes the consumer in it without
+		// completing it, and would not find it at the next start. Deleting the first removes the directory.
+		for range 2 {
+			if err := c.makeConsumer(ctx, owner); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -193,6 +193,37 @@ func TestARestartChangesNothing(t *testing.T) {
 	})
 }
 
+// A crash may leave half of what nats-server keeps of a stream or a consumer: its description without
+// the checksum. The next start makes it anew, whole.
+func TestWhatACrashLeftHalfIsMadeAnew(t *testing.T) {
+	for _, torn := range []string{"streams/GATEHOUSE/meta.sum", "streams/GATEHOUSE/obs/app/meta.sum"} {
+		t.Run(torn, func(t *testing.T) {
+			db, dir := sqldbtest.SQLite(t), t.TempDir()
+			s := open(t, db, dir)
+			creds := s.mint(t, hears)
+			s.stop()
+			found, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", torn))
+			if err != nil || len(found) != 1 {
+				t.Fatal(found, err)
+			}
+			must(t, os.Remove(found[0]))
+			s = open(t, db, dir)
+			for _, n := range []string{"1", "2"} {
+				s.say(t, "gatehouse.event.hX9aQ2.access.granted", n)
+			}
+			must(t, s.connect(t, "app", creds).fetch(t, 1)[0].DoubleAck(t.Context()))
+			s.stop()
+			if _, err := os.Stat(found[0]); err != nil {
+				t.Errorf("it was not completed: %v", err)
+			}
+			s = open(t, db, dir)
+			if m := s.connect(t, "app", creds).fetch(t, 1)[0]; string(m.Data()) != "2" {
+				t.Errorf("it was given %s: the consumer lost its place", m.Data())
+			}
+		})
+	}
+}
+
 // What is changed while no gateway runs, and what a crash leaves between a row and its consumer, is in line
 // after a start.
 func TestConsumersFollowTheRows(t *testing.T) {
