@@ -107,7 +107,7 @@ func TestCatchupInAnyOrder(t *testing.T) {
 			start := func(i int) { processes[i] = newCatchup(t, g, nothing(t), config, w.clock.use) }
 			start(0)
 			start(1)
-			w.begin(t, g, processes[0]) // as the change that connects an account does
+			w.begin(t, g, processes[0])     // as the change that connects an account does
 			w.clock.advance(72 * time.Hour) // so that there is room for what comes late
 			r.Repeat(w.actions(t, g, processes, start))
 			w.finish(t, r, g, processes[0])
