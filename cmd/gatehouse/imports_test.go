@@ -28,8 +28,9 @@ var mayImport = map[string][]string{
 	"oauth":                    {"doorflow", "events", "internal/"},
 	"sharing":                  {"doordeck", "events", "internal/"},
 	"passthrough":              {"doorflow", "tokens", "internal/"},
+	"standardwebhooks":         {},
 	"tokens":                   {"events", "internal/"},
-	"webhooks":                 {"doorflow", "events", "internal/"},
+	"webhooks":                 {"doorflow", "events", "standardwebhooks", "internal/"},
 	"keys":                     {"internal/"},
 	"migrations":               {},
 	"examples/":                {}, // they are what anybody could write
@@ -38,7 +39,7 @@ var mayImport = map[string][]string{
 	"internal/sqldb/sqldbtest": {"internal/sqldb", "migrations"},
 	"internal/":                {},
 	"web":                      {"apikeys", "doorflow", "events", "oauth", "passthrough", "sharing", "tokens", "webhooks", "internal/"},
-	"cmd/gatehouse":            {"apikeys", "doordeck", "doordeck/doordecksim", "doorflow", "doorflow/doorflowsim", "events", "keys", "oauth", "passthrough", "sharing", "tokens", "webhooks", "web", "migrations", "internal/"},
+	"cmd/gatehouse":            {"apikeys", "doordeck", "doordeck/doordecksim", "doorflow", "doorflow/doorflowsim", "events", "keys", "oauth", "passthrough", "sharing", "standardwebhooks", "tokens", "webhooks", "web", "migrations", "internal/"},
 }
 
 // onlyIn says which files may know a library that must stay replaceable.
@@ -52,7 +53,7 @@ var onlyIn = map[string][]string{
 
 // A leaf uses the standard library and these.
 var (
-	leaves        = []string{"doordeck", "doorflow"}
+	leaves        = []string{"doordeck", "doorflow", "standardwebhooks"}
 	leafLibraries = []string{"github.com/go-jose/go-jose/v4"}
 )
 
