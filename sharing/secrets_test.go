@@ -51,6 +51,7 @@ func TestAnIdentityTokenIsShownNowhere(t *testing.T) {
 		defer db.Close()
 		_, err = migrations.Up(t.Context(), db.Writer().DB, db.Postgres())
 		must(t, err)
+		db.SignWith(sqldbtest.Sign)
 		c := newCloud(t, doordecksim.Options{Strict: true})
 		d := newDesk(t, db, keyset(t), c)
 		token := c.identityToken(t, "visitor-jwe")
