@@ -167,7 +167,7 @@ func (b *Bus) Healthy(ctx context.Context) error {
 
 // spoken are the subjects of the stream: everything the gateway says but the audit head.
 func spoken() []string {
-	kinds := spokenKinds()
+	kinds := SpokenKinds()
 	for i, k := range kinds {
 		kinds[i] = prefix + "." + k + ".>"
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -22,10 +23,10 @@ const (
 )
 
 // Kinds lists all kinds of subjects.
-func Kinds() []string { return append(spokenKinds(), kindAudit, kindCommand, kindAsk) }
+func Kinds() []string { return append(SpokenKinds(), kindAudit, kindCommand, kindAsk) }
 
-// spokenKinds are those that the stream GATEHOUSE holds.
-func spokenKinds() []string {
+// SpokenKinds are those of what passes through the log, and that the stream GATEHOUSE holds.
+func SpokenKinds() []string {
 	return []string{kindNotification, kindEvent, kindConnection, kindOperation, kindIdentity, kindEndpoint}
 }
 
@@ -50,7 +51,7 @@ const (
 // subject and the CloudEvents type.
 type Topic struct {
 	kind  string
-	owner string   // an account, or for an operation or identity the identity
+	owner string   // an account, or for an operation or identity the identity, or an endpoint
 	rest  []string // already escaped
 }
 
@@ -79,6 +80,11 @@ func IdentityTopic(identity, status string) Topic {
 	return Topic{kindIdentity, identity, []string{Token(status)}}
 }
 
+// EndpointTopic is gatehouse.endpoint.{id}.{status}. It belongs to no account.
+func EndpointTopic(id, status string) Topic {
+	return Topic{kindEndpoint, id, []string{Token(status)}}
+}
+
 // AuditHeadTopic is gatehouse.audit.head, which belongs to nobody and is in no stream.
 func AuditHeadTopic() Topic { return Topic{kind: kindAudit, rest: []string{"head"}} }
 
@@ -99,17 +105,19 @@ func (t Topic) source() string {
 	switch {
 	case ofIdentity(t.kind):
 		return "/doordeck/identities/" + Token(t.owner)
+	case t.kind == kindEndpoint:
+		return "/gatehouse/endpoints/" + Token(t.owner)
 	case t.kind == kindAudit:
 		return "/gatehouse"
 	}
 	return "/doorflow/accounts/" + Token(t.owner)
 }
 
-// account is the DoorFlow account that the topic belongs to, "" if it belongs to an identity. One that cannot
+// account is the DoorFlow account that the topic belongs to, "" if it belongs to none. One that cannot
 // be an account, too long or with bytes that a database refuses, is named by its token.
 func (t Topic) account() string {
 	switch {
-	case ofIdentity(t.kind), t.kind == kindAudit:
+	case ofIdentity(t.kind), t.kind == kindEndpoint, t.kind == kindAudit:
 		return ""
 	case len(t.owner) > maxToken || !plain(t.owner):
 		return Token(t.owner)
@@ -215,6 +223,16 @@ func (p Pattern) Match(subject string) bool {
 		}
 	}
 	return false
+}
+
+// Spoken tells whether the pattern could match anything that the gateway says: audit heads, commands and asks
+// never pass through the log.
+func (p Pattern) Spoken() bool {
+	fits := func(i int, words ...string) bool {
+		return len(p.tokens) == 0 || p.tokens[len(p.tokens)-1] == ">" && len(p.tokens)-1 <= i ||
+			i < len(p.tokens) && (p.tokens[i] == "*" || slices.Contains(words, p.tokens[i]))
+	}
+	return fits(0, prefix) && fits(1, SpokenKinds()...)
 }
 
 // literal is what every match begins with, for a database to narrow its search by.

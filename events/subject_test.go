@@ -70,6 +70,22 @@ func TestParsePattern(t *testing.T) {
 	}
 }
 
+func TestPatternsOfWhatIsSaid(t *testing.T) {
+	for pattern, want := range map[string]bool{
+		"": true, ">": true, "*": false, "*.>": true, "gatehouse": false, "gatehouse.>": true, "gatehouse.*": true, "gatehouse.event": true,
+		"gatehouse.event.>": true, "gatehouse.*.hX9aQ2.>": true, "*.endpoint.*.disabled": true,
+		"doorflow.>": false, "gatehouse.command.>": false, "gatehouse.ask.acme.share.me": false, "gatehouse.audit.head": false, "Gatehouse.event.>": false,
+	} {
+		p, err := events.ParsePattern(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Spoken(); got != want {
+			t.Errorf("%q: %v, want %v", pattern, got, want)
+		}
+	}
+}
+
 func TestPatternMatch(t *testing.T) {
 	for _, tt := range []struct {
 		pattern, subject string

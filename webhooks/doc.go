@@ -1,5 +1,5 @@
 // Package webhooks receives DoorFlow's signed webhooks, fetches the facts behind them, and finds what they
-// did not bring.
+// did not bring. It also owns the endpoints: URLs that want to hear what the gateway says.
 //
 // Receiver proves a request and hands its items to the log; it answers 200 only after the commit that
 // holds them. Fetcher opens each notification of a connected account: it gets the resource, which also
@@ -7,7 +7,10 @@
 // Catchup compares DoorFlow's list of events with what has been said, says the rest, and notices when an
 // account's webhooks stop coming. Credentials have no such list: what webhooks lose of them stays lost.
 //
-// Tables: notifications, events, credentials, webhook_seen, catchup.
+// Endpoints makes, changes and lists endpoints, keeps their secrets sealed, and judges their health by what becomes of
+// deliveries. Every replica goes by the endpoints as they are committed, without delay: see Endpoints.Current.
+//
+// Tables: notifications, events, credentials, webhook_seen, catchup, endpoints, endpoint_version.
 //
 // On a crash:
 //   - What was answered 200 is on disk, once for each key, with the message that reports it.
@@ -15,6 +18,8 @@
 //     event's own id in the commit that says it, so it is said once however often it was fetched.
 //   - A comparison that was under way begins again where the last complete one stood. The place never runs
 //     ahead of what is stored, and keys outlive what a comparison can reach back to.
+//   - A change of an endpoint is one commit with its audit entry and with the message that reports it, so an endpoint
+//     is never disabled in silence. A secret whose answer was lost is lost: rotate it.
 //
 // Webhooks tell only that something changed; when they come, in which order, and how often is up to the
 // sender. The package relies on none of it.

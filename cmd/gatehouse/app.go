@@ -158,7 +158,7 @@ func (a *App) openVault(ctx context.Context) (err error) {
 
 // sealedColumns are all places of sealed values. A rotation of the keys leaves behind what is not here.
 func sealedColumns() []vault.Column {
-	return slices.Concat(vault.SealedColumns(), tokens.SealedColumns(), oauth.SealedColumns(), sharing.SealedColumns())
+	return slices.Concat(vault.SealedColumns(), tokens.SealedColumns(), oauth.SealedColumns(), sharing.SealedColumns(), webhooks.SealedColumns())
 }
 
 // replicaName is what operators know a process by.

@@ -46,7 +46,7 @@ var mayImport = map[string][]string{
 var onlyIn = map[string][]string{
 	"github.com/nats-io/nats-server/v2": {"events/embedded.go"},
 	"github.com/labstack/echo/v4": {
-		"web/*.go", "*/handlers.go", "events/sse.go", "webhooks/receive.go", "oauth/connect.go", "oauth/callback.go", "oauth/pages.go",
+		"web/*.go", "*/handlers.go", "events/sse.go", "webhooks/receive.go", "webhooks/*_handlers.go", "oauth/connect.go", "oauth/callback.go", "oauth/pages.go",
 		"oauth/complete.go", "sharing/*_handlers.go", "internal/audit/handlers.go", "internal/natsauth/handlers.go", "cmd/gatehouse/bench.go",
 	},
 }
