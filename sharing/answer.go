@@ -37,7 +37,7 @@ type Result struct {
 
 func (o *operation) answer() Answer {
 	a := Answer{
-		Operation: o.ID, ID: o.CallerID, Type: o.Type, Identity: o.Identity, Caller: o.Caller, Lock: o.Lock, Status: o.Status,
+		Operation: o.ID, ID: o.CallerID, Type: o.Type, Identity: o.Identity, Caller: shownCaller(o.Caller), Lock: o.Lock, Status: o.Status,
 		Error: o.Error, Detail: o.Detail, ReceivedAt: when(o.ReceivedAt), FinishedAt: when(o.FinishedAt),
 	}
 	if o.Type == Unlock {

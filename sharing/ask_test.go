@@ -63,6 +63,35 @@ func TestAsking(t *testing.T) {
 	}
 }
 
+// An API key and NATS credentials may have one name, and be two people's.
+func TestOneNameIsTwoCallers(t *testing.T) {
+	c := newCloud(t, strict())
+	s := newStation(t, c).open(t)
+	p := s.mint(t, reception())
+	unlock := `{"id":"u-1","lock":"` + front + `"}`
+	byKey := s.do(t, `{"id":"u-1","type":"unlock","lock":"`+front+`"}`)
+	if byNATS := p.asks("unlock", unlock); byNATS.Operation == byKey.Operation || byNATS.Caller != "reception" || byKey.Caller != "reception" {
+		t.Errorf("the one is answered %s, the other %s", text(byKey), text(byNATS))
+	}
+	s.do(t, `{"id":"u-2","type":"unlock","lock":"`+front+`"}`)
+	if data, code := p.ask("revoke", `{"id":"u-2","lock":"`+front+`","invitees":[{"email":"ana@example.test"}]}`); code != "" {
+		t.Errorf("another's id is taken: %s", data)
+	}
+	if again := p.asks("unlock", unlock); c.Unlocks(front) != 3 {
+		t.Errorf("asked again: %s, and the door was opened %d times", text(again), c.Unlocks(front))
+	}
+	page, _, err := s.ops.List(t.Context(), sharing.OperationQuery{Caller: "reception", Limit: 10})
+	must(t, err)
+	if len(page) != 4 {
+		t.Errorf("%d operations of the name: %s", len(page), text(page))
+	}
+	for _, other := range []string{"key:reception", "nats", "key:"} {
+		if page, _, err := s.ops.List(t.Context(), sharing.OperationQuery{Caller: other, Limit: 10}); err != nil || len(page) != 0 {
+			t.Errorf("%q: %s, %v", other, text(page), err)
+		}
+	}
+}
+
 // What an error says is a contract.
 func TestAskingWrongly(t *testing.T) {
 	c := newCloud(t, strict())

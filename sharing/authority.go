@@ -25,11 +25,30 @@ const (
 // Authority is who asks, and what they may ask for. Every road to an operation makes one of what it knows of its
 // caller: HTTP of the scopes of a key, see OfScopes; NATS of the subject, see OfSubject.
 type Authority struct {
-	// Caller is the name that the operation is remembered under. One caller's ids are nobody else's.
+	// Caller is the name that the operation is remembered under, with what kind of caller has it. One caller's ids
+	// are nobody else's.
 	Caller      string
+	kind        callerKind
 	Permissions []Permission
 	// Identities are those that the caller is held to; nil means all, an empty list none.
 	Identities []string
+}
+
+// callerKind tells an API key from NATS credentials: they may have the same name, and belong to different people.
+type callerKind string
+
+const (
+	byKey  callerKind = "key"
+	byNATS callerKind = "nats"
+)
+
+// stored is how a caller is written with an operation.
+func (k callerKind) stored(name string) string { return string(k) + ":" + name }
+
+// shownCaller is the name in what stored wrote.
+func shownCaller(stored string) string {
+	_, name, _ := strings.Cut(stored, ":")
+	return name
 }
 
 // scopes are the permissions that a scope of an API key stands for.
@@ -43,7 +62,7 @@ var scopes = map[string][]Permission{
 
 // OfScopes is the authority of an API key.
 func OfScopes(caller string, keyScopes, identities []string) Authority {
-	a := Authority{Caller: caller, Identities: identities}
+	a := Authority{Caller: caller, kind: byKey, Identities: identities}
 	for _, scope := range keyScopes {
 		a.Permissions = append(a.Permissions, scopes[scope]...)
 	}
@@ -83,7 +102,7 @@ func OfSubject(kind, subject string) (a Asked, ok bool) {
 	if !ok || kind == commandKind && permissions == nil {
 		return Asked{}, false
 	}
-	return Asked{tokens[0], tokens[1], Authority{tokens[2], permissions, tokens[:1:1]}}, true
+	return Asked{tokens[0], tokens[1], Authority{tokens[2], byNATS, permissions, tokens[:1:1]}}, true
 }
 
 // covers tells whether the identity is among the caller's.

@@ -6,10 +6,27 @@ import (
 	"fmt"
 
 	"gatehouse/events"
+	"gatehouse/internal/audit"
 )
 
-// refuse says, once, that a command has failed before anything was stored of it. The id in it stays free: who
-// corrects the command may use it.
+// noteRefused records that somebody asked for what they may not ask for, and returns why that is refused, or that
+// it could not be recorded.
+func (o *Operations) noteRefused(ctx context.Context, op *operation, why error) error {
+	entry := audit.Entry{
+		Actor: audit.ActorFrom(ctx), Action: "operation." + op.Type, Target: op.Identity + " " + op.Lock, Outcome: audit.Refused,
+	}
+	err := o.store.events.Do(ctx, func(ctx context.Context, tx *events.Tx) error {
+		_, err := audit.Record(ctx, tx.Tx, entry)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("recording that an operation is refused: %w", err)
+	}
+	return why
+}
+
+// refuse says, once, that a command has failed before anything was stored of it, and records it. The id in it stays
+// free: who corrects the command may use it.
 func (o *Operations) refuse(ctx context.Context, place string, a Answer) error {
 	now := o.now()
 	a.FinishedAt = when(now.UnixMilli())
@@ -21,11 +38,16 @@ func (o *Operations) refuse(ctx context.Context, place string, a Answer) error {
 	if err != nil {
 		return fmt.Errorf("saying that a command failed: %w", err)
 	}
+	entry := audit.Entry{
+		Actor: audit.ActorFrom(ctx), Action: "operation." + a.Type, Target: a.Identity + " " + place + " " + a.Error, Outcome: audit.Refused,
+	}
 	return o.store.events.Do(ctx, func(ctx context.Context, tx *events.Tx) error {
 		n, err := tx.Exec(ctx, `INSERT INTO refused_commands (place, at) VALUES (?, ?) ON CONFLICT (place) DO NOTHING`, place, now.UnixMilli())
-		if err == nil && n > 0 {
-			tx.Append(said)
+		if err != nil || n == 0 {
+			return err
 		}
+		tx.Append(said)
+		_, err = audit.Record(ctx, tx.Tx, entry)
 		return err
 	})
 }

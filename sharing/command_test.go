@@ -12,6 +12,7 @@ import (
 
 	"gatehouse/doordeck/doordecksim"
 	"gatehouse/events"
+	"gatehouse/internal/audit"
 	"gatehouse/internal/natsauth"
 	"gatehouse/internal/sqldb/sqldbtest"
 	"gatehouse/sharing"
@@ -125,7 +126,7 @@ func TestWhatWasRefusedStaysRefused(t *testing.T) {
 	must(t, m.Nak())
 	_, err = s.Create(t.Context(), sharing.IdentityRequest{Name: "later", Subject: doordecksim.AdminBen, Email: "ben@example.test", EmailVerified: true})
 	must(t, err)
-	s.commands.Take(t.Context(), next())
+	s.commands.Take(t.Context(), &first{next()})
 	page, _, err := s.ops.List(t.Context(), sharing.OperationQuery{Limit: 100})
 	must(t, err)
 	if told := s.told(t)["early"]; len(page) != 0 || len(told) != 1 || told[0].Error != "no_identity" || s.left(t).State.Msgs != 0 {
@@ -168,6 +169,17 @@ type unacknowledged struct{ jetstream.Msg }
 
 func (unacknowledged) DoubleAck(context.Context) error  { return nats.ErrTimeout }
 func (unacknowledged) NakWithDelay(time.Duration) error { return nats.ErrTimeout }
+
+// first is a message that the stream takes for one that was never delivered, as after a crash.
+type first struct{ jetstream.Msg }
+
+func (m *first) Metadata() (*jetstream.MsgMetadata, error) {
+	meta, err := m.Msg.Metadata()
+	if err == nil {
+		meta.NumDelivered = 1
+	}
+	return meta, err
+}
 
 func TestAnUnlockThatWaitedForTheGatewayIsNotDone(t *testing.T) {
 	c := newCloud(t, strict())
@@ -272,6 +284,19 @@ func TestHostileCommands(t *testing.T) {
 	}
 	if len(told[""]) != 9 {
 		t.Errorf("%d are said without an id: %s", len(told[""]), text(told[""]))
+	}
+	refused := 0
+	for kind := range map[string]bool{"share": true, "unlock": true} {
+		entries, _, err := s.audit.List(t.Context(), audit.Query{Action: "operation." + kind, Limit: 100})
+		must(t, err)
+		for _, e := range entries {
+			if e.Outcome == "refused" && e.ActorKind == "nats" && (e.Actor == "reception" || e.Actor == "ghosts") && strings.Contains(e.Target, " command-") {
+				refused++
+			}
+		}
+	}
+	if refused != want+1 { // and the ghost's
+		t.Errorf("the audit log has %d that were refused, want %d", refused, want+1)
 	}
 	if log := s.log.String(); strings.Contains(log, "panic") || strings.Contains(log, "level=ERROR") {
 		t.Error(log)

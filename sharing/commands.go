@@ -149,14 +149,13 @@ func (c *Commands) store(ctx context.Context, m jetstream.Msg) (outcome string, 
 	}
 	ctx, cancel := context.WithTimeout(audit.WithActor(ctx, audit.Actor{Kind: audit.KindNATS, Name: a.By.Caller}), commandStoreFor)
 	defer cancel()
-	if meta.NumDelivered > 1 { // what was refused stays refused, although it might be right by now
-		refused, err := c.operations.refused(ctx, place(meta))
-		switch {
-		case err != nil:
-			return commandRetried, err
-		case refused:
-			return commandRefused, nil
-		}
+	// What was refused stays refused, although it might be right by now. After a crash the stream may have forgotten that
+	// it was ever delivered.
+	switch refused, err := c.operations.refused(ctx, place(meta)); {
+	case err != nil:
+		return commandRetried, err
+	case refused:
+		return commandRefused, nil
 	}
 	if err = c.submit(ctx, a, m, meta); err == nil {
 		return commandStored, nil
@@ -194,7 +193,10 @@ func (c *Commands) submit(ctx context.Context, a Asked, m jetstream.Msg, meta *j
 			r.ID = place(meta)
 		}
 	}
-	_, err = c.operations.Submit(ctx, a.By, r)
+	op, err := c.operations.read(a.By, r)
+	if err == nil {
+		_, err = c.operations.keep(ctx, op)
+	}
 	return err
 }
 

@@ -33,7 +33,7 @@ const (
 type operation struct {
 	Seq        int64
 	ID         string
-	Caller     string
+	Caller     string // with its kind, see callerKind.stored
 	Identity   string
 	CallerID   string `db:"caller_id"`
 	Digest     []byte

@@ -58,13 +58,15 @@ func (q OperationQuery) where() (string, []any, error) {
 		{"caller_id", q.ID},
 		{"identity", q.Identity},
 		{"lock", strings.ToLower(q.Lock)},
-		{"caller", q.Caller},
 		{"type", q.Type},
 		{"status", string(q.Status)},
 	} {
 		if c.value != "" {
 			where, args = where+` AND `+c.column+` = ?`, append(args, c.value)
 		}
+	}
+	if q.Caller != "" {
+		where, args = where+` AND caller IN (?, ?)`, append(args, byKey.stored(q.Caller), byNATS.stored(q.Caller))
 	}
 	if q.Identities != nil {
 		where += ` AND identity IN (''` + strings.Repeat(`, ?`, len(q.Identities)) + `)`

@@ -92,26 +92,43 @@ type Request struct {
 
 // Submit stores an operation and answers what has become of it, which is nothing yet unless it was asked for
 // before: the same caller's same id stands for one operation, whose outcome is answered again. Whatever
-// Submit answered is run, once, also after a crash. Errors: *invalid.Error, ErrForbidden, ErrNoIdentity,
-// ErrOtherOperation, ErrTooManyOperations, those of events.Log.
+// Submit answered is run, once, also after a crash. What the caller may not ask for is in the audit log. Errors:
+// *invalid.Error, ErrForbidden, ErrNoIdentity, ErrOtherOperation, ErrTooManyOperations, those of events.Log.
 func (o *Operations) Submit(ctx context.Context, who Authority, r Request) (Answer, error) {
+	op, err := o.read(who, r)
+	switch {
+	case op == nil:
+		return Answer{}, err
+	case err != nil:
+		return Answer{}, o.noteRefused(ctx, op, err)
+	}
+	return o.keep(ctx, op)
+}
+
+// read makes an operation of a request. One that the caller may not ask for comes back with the error.
+func (o *Operations) read(who Authority, r Request) (*operation, error) {
 	if r.Received.IsZero() {
 		r.Received = o.now()
 	}
 	op, err := decode(r.Body, r.Type, r.ID, r.Received)
 	if err != nil {
-		return Answer{}, err
+		return nil, err
 	}
-	if err := who.check(op); err != nil {
-		return Answer{}, err
-	}
-	if !who.covers(r.Identity) {
-		return Answer{}, ErrNoIdentity
-	}
-	op.Caller, op.Identity = who.Caller, r.Identity
+	op.Caller, op.Identity = who.kind.stored(who.Caller), r.Identity
 	if op.CallerID == "" {
 		op.CallerID = uuid.NewString()
 	}
+	if err := who.check(op); err != nil {
+		return op, err
+	}
+	if !who.covers(r.Identity) {
+		return op, ErrNoIdentity
+	}
+	return op, nil
+}
+
+// keep stores an operation that its caller may ask for.
+func (o *Operations) keep(ctx context.Context, op *operation) (Answer, error) {
 	stored, fresh, err := o.store.add(ctx, op, audit.ActorFrom(ctx))
 	if err != nil {
 		return Answer{}, err

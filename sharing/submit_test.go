@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gatehouse/doordeck/doordecksim"
+	"gatehouse/internal/audit"
 	"gatehouse/internal/invalid"
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/sqldb/sqldbtest"
@@ -134,6 +135,36 @@ func TestWhoMayAskForWhat(t *testing.T) {
 		if _, err := d.ops.Get(t.Context(), id, []string{"other"}); !errors.Is(err, sharing.ErrNoOperation) {
 			t.Errorf("%q: %v", id, err)
 		}
+	}
+}
+
+// Who asks for what they may not is in the audit log, and is told so only when it is.
+func TestWhatIsForbiddenIsRecorded(t *testing.T) {
+	d := newDesk(t, sqldbtest.SQLite(t), keyset(t), newCloud(t, strict()))
+	ctx := audit.WithActor(t.Context(), audit.Actor{Kind: audit.KindKey, Name: "lobby", Remote: "192.0.2.7"})
+	ask := func(who sharing.Authority) error {
+		_, err := d.ops.Submit(ctx, who, sharing.Request{Identity: "acme", Body: []byte(`{"type":"unlock","lock":"` + front + `"}`)})
+		return err
+	}
+	if err := ask(sharing.OfScopes("lobby", []string{"operations:write"}, nil)); !errors.Is(err, sharing.ErrForbidden) {
+		t.Error(err)
+	}
+	if err := ask(sharing.OfScopes("lobby", []string{"operations:unlock"}, []string{"other"})); !errors.Is(err, sharing.ErrNoIdentity) {
+		t.Error(err)
+	}
+	entries, _, err := d.audit.List(t.Context(), audit.Query{Action: "operation.unlock", Limit: 10})
+	must(t, err)
+	if len(entries) != 2 {
+		t.Fatalf("%d entries: %s", len(entries), text(entries))
+	}
+	for _, e := range entries {
+		if e.ActorKind != "key" || e.Actor != "lobby" || e.Remote != "192.0.2.7" || e.Outcome != "refused" || e.Target != "acme "+front {
+			t.Error(text(e))
+		}
+	}
+	d.db.SignWith(nil)
+	if err := ask(sharing.OfScopes("lobby", nil, nil)); err == nil || errors.Is(err, sharing.ErrForbidden) {
+		t.Errorf("without an entry it is answered %v", err)
 	}
 }
 

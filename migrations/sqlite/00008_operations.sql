@@ -1,5 +1,6 @@
 -- +goose Up
--- What is asked of doors. seq is the order in which operations of one lock are run. stage says what is left to do:
+-- What is asked of doors. caller is key:NAME or nats:NAME, for one name may be two people's.
+-- seq is the order in which operations of one lock are run. stage says what is left to do:
 -- send, follow (what was sent), done; a lane is looked at when one of its operations is due. turn rises
 -- whenever a worker takes an operation in hand, so that one that was thought dead writes nothing any more.
 -- waits is 1 when it may wait for an offline door. tokens are the sealed identity tokens of its people, NULL
