@@ -14,7 +14,7 @@ import (
 
 type apiKeyCommands struct {
 	Create apiKeyCreate `cmd:"" help:"Make a key and print it, this one time."`
-	List   apiKeyList   `cmd:"" default:"1" help:"List the keys."`
+	List   apiKeyList   `cmd:"" default:"withargs" help:"List the keys."`
 	Revoke apiKeyRevoke `cmd:"" help:"End a key for good."`
 }
 

@@ -41,6 +41,9 @@ func (p problem) Error() string {
 	if p.Detail != "" {
 		s = p.Detail
 	}
+	if p.Field != "" {
+		s = p.Field + ": " + s
+	}
 	if p.Status == http.StatusUnauthorized {
 		s += ": set GATEHOUSE_TOKEN to an API key"
 	}

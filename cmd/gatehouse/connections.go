@@ -46,7 +46,7 @@ func (c *connectCommand) Run(ctx context.Context, t *terminal) error {
 }
 
 type connectionCommands struct {
-	List       connectionList       `cmd:"" default:"1" help:"List the accounts."`
+	List       connectionList       `cmd:"" default:"withargs" help:"List the accounts."`
 	Show       connectionShow       `cmd:"" help:"Show one account."`
 	Disconnect connectionDisconnect `cmd:"" help:"Revoke an account's tokens at DoorFlow and wipe them."`
 }

@@ -18,7 +18,7 @@ import (
 
 type identityCommands struct {
 	Create   identityCreate   `cmd:"" help:"Make an identity and register it with Doordeck."`
-	List     identityList     `cmd:"" default:"1" help:"List the identities."`
+	List     identityList     `cmd:"" default:"withargs" help:"List the identities."`
 	Show     identityShow     `cmd:"" help:"Show one identity."`
 	Register identityRegister `cmd:"" help:"Register its key now, or a new one."`
 	Verify   identityVerify   `cmd:"" help:"Have Doordeck send a code to its person."`

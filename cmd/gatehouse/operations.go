@@ -11,7 +11,7 @@ import (
 )
 
 type operationCommands struct {
-	List operationList `cmd:"" default:"1" help:"List operations, newest first."`
+	List operationList `cmd:"" default:"withargs" help:"List operations, newest first."`
 	Show operationShow `cmd:"" help:"Show one operation, and what became of each of its people."`
 }
 

@@ -212,8 +212,19 @@ func TestOperationsOnTheCommandLine(t *testing.T) {
 		{"revoke", "acme", front},
 		{"share", "acme", front, "--role", "user", "--email", "a@b.c"},
 		{"unlock", "acme"},
+		{"unlock", "acme", front, "--wait=-5s"},
+		{"unlock", "acme", front, "--wait=61s"},
 	} {
 		do(2, args...)
 	}
 	do(1, "operations", "show", "nothing")
+	if out := do(0, "operations", "--type", "unlock", "--limit", "1"); strings.Count(out, "unlock") != 1 {
+		t.Error(out)
+	}
+	if out := do(1, "unlock", "acme", "front"); !strings.Contains(out, "gatehouse: lock: must be") {
+		t.Errorf("the field is not named: %s", out)
+	}
+	for _, list := range []string{"identities", "connections", "api-keys"} {
+		do(0, list, "--json")
+	}
 }

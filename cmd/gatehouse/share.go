@@ -158,6 +158,9 @@ func (r *request) ask(ctx context.Context, t *terminal, body map[string]any) err
 	if err != nil {
 		return err
 	}
+	if r.Wait < 0 || r.Wait > time.Minute || r.Wait > 0 && r.Wait < time.Second {
+		return usageError("--wait: want a time from 1s to 1m")
+	}
 	header := http.Header{}
 	if seconds := int(r.Wait.Seconds()); seconds > 0 {
 		header.Set("Prefer", "wait="+strconv.Itoa(seconds))
