@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -229,6 +230,39 @@ func tamper(t *testing.T, db *sqldb.DB, l *audit.Log, n int, r *rand.Rand) {
 	forged[idColumn] = "00000000-0000-7000-8000-0000000000ff"
 	try("a row added at the end", append(whole.clone(), forged).renumber(), kept, audit.Changed, n+1)
 	try("nothing at all", whole, kept, "", 0)
+}
+
+// The walk goes by pages. A row that has the number of a page's last is found as well, once nothing keeps two rows
+// from having one number.
+func TestARowAtTheEndOfAPageIsFound(t *testing.T) {
+	const page = 1000
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		l := newLog(db)
+		err := l.Commit(t.Context(), func(ctx context.Context, tx *sqldb.Tx) error {
+			r := rand.New(rand.NewPCG(1, 2))
+			for range page + 5 {
+				if _, err := audit.Record(ctx, tx, anyEntry(r)); err != nil {
+					return err
+				}
+			}
+			_, err := tx.Exec(ctx, `DROP INDEX audit_log_chain`)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := readTable(t, db)
+		for _, seq := range []int{1, page - 1, page, page + 1, page + 5} {
+			forged := slices.Clone(whole[seq-1])
+			for _, id := range []string{"00000000", "ffffffff"} {
+				forged[idColumn] = id + whole[seq-1][idColumn].(string)[8:]
+				writeTable(t, db, append(whole.clone(), forged))
+				if f := verify(t, l, nil).Faults; len(f) != 1 || f[0].Seq > int64(seq)+1 || f[0].Seq < int64(seq) {
+					t.Errorf("a second row %d: %v", seq, f)
+				}
+			}
+		}
+	})
 }
 
 // Chains vouch for each other: what one is cut off, an entry of another shows that was written later.

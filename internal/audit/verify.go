@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/hmac"
+	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
@@ -70,7 +71,7 @@ func (v *verifier) run(ctx context.Context, kept Heads) (err error) {
 		if chain == 0 {
 			err = v.unsigned(ctx)
 		} else {
-			err = v.chain(ctx, chain)
+			err = errors.Join(v.chain(ctx, chain), v.twice(ctx, chain))
 		}
 		if err != nil {
 			return err
@@ -133,6 +134,22 @@ func (v *verifier) chain(ctx context.Context, chain int64) error {
 		}
 		below = page[pageSize-1].Seq
 	}
+}
+
+// twice looks for two rows with one number, of which the walk sees one where a page ends. The database refuses
+// them, until somebody takes its index away.
+func (v *verifier) twice(ctx context.Context, chain int64) error {
+	var seq int64
+	err := v.db.Get(ctx, &seq, `SELECT seq FROM audit_log WHERE chain = ? AND seq <= ? GROUP BY seq HAVING COUNT(*) > 1 ORDER BY seq LIMIT 1`,
+		chain, v.ends[chain])
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	}
+	v.found(Fault{Kind: Inserted, Chain: chain, Seq: seq, Detail: "two entries have this number"})
+	return nil
 }
 
 // row looks at the next row of a chain and returns what it says of others that was not said before.
