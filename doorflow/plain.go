@@ -98,8 +98,11 @@ func (s *plainScanner) item() (Notification, bool) {
 		if s.take(',') {
 			continue
 		}
-		n.Raw = json.RawMessage(s.b[from : s.at+1])
-		n.plain = count == 6 && n.ResourceURL == "" && s.take('}')
+		if !s.take('}') {
+			return n, false
+		}
+		n.Raw = json.RawMessage(s.b[from:s.at])
+		n.plain = count == 6 && n.ResourceURL == ""
 		return n, n.plain
 	}
 }

@@ -3,6 +3,7 @@ package doorflow
 import (
 	"bytes"
 	"net/url"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,13 +17,13 @@ func FuzzPlainIsLikeGeneral(f *testing.F) {
 		` [ {"action":"CREATE" , "resource":"https://a/events/1?ack_token=Qk7rT2xLp","resource_type":"Event","resource_id":"1","account_id":"x","ack_token":"Qk7rT2xLp"} ,` +
 			`{"ack_token":"Qk7rT2xLp","action":"U","resource":"Qk7rT2xLp","resource_type":"Event","resource_id":"1","account_id":"x"} ] `,
 		`[{"action":"<&>","resource":"?ack_token=Qk7rT2xLp","resource_type":"Event","resource_id":"1","account_id":"hX 9aQ2","ack_token":"Qk7rT2xLp"}]`,
-		`[]`, `[{}]`, `[{"action":"a","action":"b"}]`,
+		`[]`, `[{}]`, `[{"action":"a","action":"b"}]`, `[{"action":"0"`, `[{"action":"0"  `,
 	} {
 		f.Add([]byte(body))
 	}
 	api := &url.URL{Scheme: "https", Host: "api.doorflow.com"}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		quick, ok := parsePlain(body)
+		quick, ok := parsePlain(slices.Clip(body))
 		if !ok {
 			return
 		}
