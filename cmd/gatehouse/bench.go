@@ -165,9 +165,8 @@ func (c *benchIngest) gateway(ctx context.Context, relay bool) (s sample, err er
 		return s, err
 	}
 	defer os.RemoveAll(dir)
-	addr := freeAddr("127.0.0.1:0")
 	config, err := newConfig(map[string]string{
-		"addr": addr, "ops-addr": "127.0.0.1:0", "nats-listen": "", "public-url": "http://" + addr, "data-dir": filepath.Join(dir, "data"),
+		"addr": "127.0.0.1:0", "ops-addr": "127.0.0.1:0", "nats-listen": "", "data-dir": filepath.Join(dir, "data"),
 		"doorflow-client-id": "bench", "doorflow-client-secret": benchSecret,
 	})
 	if err != nil {
@@ -190,7 +189,7 @@ func (c *benchIngest) gateway(ctx context.Context, relay bool) (s sample, err er
 	go func() { ended <- app.Run(running) }()
 	began := time.Now()
 	var sent int64
-	s, sent, err = c.load(ctx, addr)
+	s, sent, err = c.load(ctx, app.public.Addr().String())
 	if err == nil && relay {
 		if err = app.awaitRelayed(ctx); err == nil {
 			s.Rate = float64(sent) / time.Since(began).Seconds()

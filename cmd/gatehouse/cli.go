@@ -25,7 +25,7 @@ const (
 // commands is the whole command line.
 type commands struct {
 	Serve       serveCommand       `cmd:"" help:"Run the gateway."`
-	Demo        demoCommand        `cmd:"" help:"Show everything at work, with a simulated DoorFlow. Needs nothing but this program."`
+	Demo        demoCommand        `cmd:"" help:"Show everything at work, with a simulated DoorFlow and Doordeck. Needs nothing but this program."`
 	Bench       benchCommands      `cmd:"" help:"Measure how fast this machine is."`
 	Doctor      doctorCommand      `cmd:"" help:"Show the effective configuration and check each part of it."`
 	Migrate     migrateCommands    `cmd:"" help:"Bring the database to this program's schema, or show where it stands."`

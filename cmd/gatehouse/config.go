@@ -64,6 +64,8 @@ type Config struct {
 
 	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 	LogFormat string `placeholder:"FORMAT" help:"text or json. Default: text on a terminal, else json."`
+
+	public net.Listener // the public one, where somebody has taken it already
 }
 
 type numbersMode string

@@ -3,14 +3,30 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
+	"gatehouse/doordeck/doordecksim"
+	"gatehouse/doorflow/doorflowsim"
 	"gatehouse/events"
 	"gatehouse/web"
 )
+
+// What faults in the demo are about.
+const (
+	DemoHall = mainHall
+	DemoBen  = benSubject
+)
+
+// DemoOnce is `demo --once` in this process, with something spoilt before the story begins and less patience.
+func DemoOnce(ctx context.Context, out io.Writer, patience time.Duration, spoil func(*doorflowsim.Sim, *doordecksim.Sim)) error {
+	c := demoCommand{Once: true, patience: patience, spoil: spoil}
+	return c.Run(ctx, &terminal{out, out})
+}
 
 // open opens a gateway with these flags, as serve does.
 func open(ctx context.Context, flags map[string]string) (*App, error) {

@@ -29,6 +29,11 @@ func (a *App) openListeners(context.Context) (err error) {
 		if l.addr == "" {
 			continue
 		}
+		if taken := a.config.public; taken != nil && l.to == &a.public {
+			a.own(taken)
+			a.public = taken
+			continue
+		}
 		if *l.to, err = a.listen(l.variable, l.addr); err != nil {
 			return err
 		}
@@ -41,9 +46,11 @@ func (a *App) listen(variable, addr string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("GATEHOUSE_%s: listening on %s: %w", variable, addr, err)
 	}
-	a.closeLater(func() error { _ = l.Close(); return nil })
+	a.own(l)
 	return l, nil
 }
+
+func (a *App) own(l net.Listener) { a.closeLater(func() error { _ = l.Close(); return nil }) }
 
 // openTokens puts together the OAuth flow and what it gets: the tokens.
 func (a *App) openTokens() error {

@@ -54,6 +54,8 @@ func (s stored) print(w io.Writer) error {
 			Label  string `json:"event_label"`
 			Door   string `json:"door_controller_name"`
 			Status string `json:"status"`
+			Type   string `json:"type"`
+			Lock   string `json:"lock"`
 		} `json:"data"`
 		Subject string `json:"subject"`
 		Flag    string `json:"flag"`
@@ -62,6 +64,9 @@ func (s stored) print(w io.Writer) error {
 	what := m.Subject
 	if m.Data.Status != "" && what == "" {
 		what = m.Data.Status
+	}
+	if strings.HasPrefix(what, "operations/") {
+		what = m.Data.Type + " " + m.Data.Status + " · " + m.Data.Lock
 	}
 	if m.Data.Label != "" {
 		what = m.Data.Label
