@@ -1,9 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -61,8 +61,8 @@ func newEar() *ear { return &ear{more: make(chan struct{})} }
 
 func (e *ear) hear(h heard) { e.change(func() { e.all = append(e.all, h) }) }
 
-// fail ends all waits: what they wait for will not come.
-func (e *ear) fail(err error) { e.change(func() { e.trouble = errors.Join(e.trouble, err) }) }
+// fail ends all waits: what they wait for will not come. The first reason explains the others.
+func (e *ear) fail(err error) { e.change(func() { e.trouble = cmp.Or(e.trouble, err) }) }
 
 func (e *ear) change(f func()) {
 	e.mu.Lock()
