@@ -49,6 +49,7 @@ func TestAnIdentityTokenIsShownNowhere(t *testing.T) {
 		db, err := sqldb.Open(t.Context(), "", dir)
 		must(t, err)
 		defer db.Close()
+		db.SignWith(sqldbtest.Sign)
 		_, err = migrations.Up(t.Context(), db.Writer().DB, db.Postgres())
 		must(t, err)
 		db.SignWith(sqldbtest.Sign)
