@@ -44,6 +44,15 @@ func (c *Commands) Take(ctx context.Context, m jetstream.Msg) { c.take(ctx, m) }
 // ConsumerConfig is that of the consumer that commands are taken from.
 func ConsumerConfig() jetstream.ConsumerConfig { return commandConsumer() }
 
+// Queries that are asked for each operation, or each half second.
+const (
+	InLane     = inLane
+	DueLanes   = dueLanes
+	OpenOf     = openOf
+	AliveFor   = aliveFor
+	Overtaking = overtaking
+)
+
 // Step does at once and in turn what is due now.
 func (o *Operations) Step(ctx context.Context) error {
 	lanes, err := o.store.due(ctx, 100)

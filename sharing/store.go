@@ -84,6 +84,9 @@ func (s *store) asked(ctx context.Context, tx *events.Tx, o *operation) (*operat
 	return &found, err
 }
 
+// openOf counts what has not ended of an identity.
+const openOf = `SELECT COUNT(*) FROM operations WHERE identity = ? AND stage <> 'done'`
+
 func (s *store) insert(ctx context.Context, tx *events.Tx, o *operation) (bool, error) {
 	var known, waiting int
 	if err := tx.Get(ctx, &known, `SELECT COUNT(*) FROM identities WHERE name = ? AND deleted_at = 0`, o.Identity); err != nil {
@@ -92,7 +95,7 @@ func (s *store) insert(ctx context.Context, tx *events.Tx, o *operation) (bool, 
 	if known == 0 {
 		return false, ErrNoIdentity
 	}
-	if err := tx.Get(ctx, &waiting, `SELECT COUNT(*) FROM operations WHERE identity = ? AND stage <> 'done'`, o.Identity); err != nil {
+	if err := tx.Get(ctx, &waiting, openOf, o.Identity); err != nil {
 		return false, err
 	}
 	if waiting >= maxWaiting {

@@ -13,11 +13,18 @@ type lane struct{ identity, lock string }
 
 func laneOf(o *operation) lane { return lane{o.Identity, o.Lock} }
 
+// inLane are the operations of a lane with a stage that is not done. SQLite uses an index of some rows only where
+// the query repeats their condition.
+const inLane = ` WHERE stage <> 'done' AND identity = ? AND lock = ? AND stage = ?`
+
+// dueLanes groups by an expression, so that SQLite goes by what is due and not through all that is open.
+const dueLanes = `SELECT MIN(identity) AS identity, MIN(lock) AS lock FROM operations WHERE stage <> 'done' AND due_at <= ?
+	GROUP BY identity || '/' || lock ORDER BY MIN(due_at) LIMIT ?`
+
 // due lists lanes in which something is to be done, the longest due first.
 func (s *store) due(ctx context.Context, limit int) ([]lane, error) {
 	var rows []struct{ Identity, Lock string }
-	err := s.db.Select(ctx, &rows, `SELECT identity, lock FROM operations WHERE stage <> 'done' AND due_at <= ?
-		GROUP BY identity, lock ORDER BY MIN(due_at) LIMIT ?`, s.now().UnixMilli(), limit)
+	err := s.db.Select(ctx, &rows, dueLanes, s.now().UnixMilli(), limit)
 	if err != nil {
 		return nil, fmt.Errorf("looking for operations that are due: %w", err)
 	}
@@ -30,7 +37,7 @@ func (s *store) due(ctx context.Context, limit int) ([]lane, error) {
 
 // head returns the first operation of a lane that is not sent yet, nil when there is none.
 func (s *store) head(ctx context.Context, l lane) (*operation, error) {
-	found, err := s.load(ctx, ` WHERE identity = ? AND lock = ? AND stage = 'send' ORDER BY seq LIMIT 1`, l.identity, l.lock)
+	found, err := s.load(ctx, inLane+` ORDER BY seq LIMIT 1`, l.identity, l.lock, stageSend)
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
@@ -39,14 +46,14 @@ func (s *store) head(ctx context.Context, l lane) (*operation, error) {
 
 // overdue returns operations of a lane that nobody has tried to send and that are too old for it.
 func (s *store) overdue(ctx context.Context, l lane) ([]*operation, error) {
-	return s.load(ctx, ` WHERE identity = ? AND lock = ? AND stage = 'send' AND attempts = 0 AND deadline_at <= ? ORDER BY seq LIMIT 100`,
-		l.identity, l.lock, s.now().UnixMilli())
+	return s.load(ctx, inLane+` AND attempts = 0 AND deadline_at <= ? ORDER BY seq LIMIT 100`,
+		l.identity, l.lock, stageSend, s.now().UnixMilli())
 }
 
 // revokes returns the revokes that stand behind an operation.
 func (s *store) revokes(ctx context.Context, o *operation) ([]*operation, error) {
-	found, err := s.load(ctx, ` WHERE identity = ? AND lock = ? AND stage = 'send' AND seq > ? AND type = 'revoke' ORDER BY seq LIMIT 100`,
-		o.Identity, o.Lock, o.Seq)
+	found, err := s.load(ctx, inLane+` AND seq > ? AND type = 'revoke' ORDER BY seq LIMIT 100`,
+		o.Identity, o.Lock, stageSend, o.Seq)
 	for _, r := range found {
 		if err == nil {
 			err = s.openTokens(r)
@@ -59,17 +66,16 @@ func (s *store) revokes(ctx context.Context, o *operation) ([]*operation, error)
 func (s *store) park(ctx context.Context, o *operation) error {
 	now := s.now()
 	return s.events.DoUrgent(ctx, func(ctx context.Context, tx *events.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE operations SET due_at = CASE WHEN deadline_at > ? THEN deadline_at ELSE ? END
-			WHERE identity = ? AND lock = ? AND stage = 'send' AND seq > ? AND due_at <= ?`,
-			now.UnixMilli(), now.Add(lastRetry).UnixMilli(), o.Identity, o.Lock, o.Seq, now.UnixMilli())
+		_, err := tx.Exec(ctx, `UPDATE operations SET due_at = CASE WHEN deadline_at > ? THEN deadline_at ELSE ? END`+inLane+
+			` AND seq > ? AND due_at <= ?`, now.UnixMilli(), now.Add(lastRetry).UnixMilli(), o.Identity, o.Lock, stageSend, o.Seq, now.UnixMilli())
 		return err
 	})
 }
 
 // followed returns the operations of a lane that have been sent and are due to be looked after.
 func (s *store) followed(ctx context.Context, l lane) ([]*operation, error) {
-	return s.load(ctx, ` WHERE identity = ? AND lock = ? AND stage = 'follow' AND due_at <= ? ORDER BY seq LIMIT 100`,
-		l.identity, l.lock, s.now().UnixMilli())
+	return s.load(ctx, inLane+` AND due_at <= ? ORDER BY seq LIMIT 100`,
+		l.identity, l.lock, stageFollow, s.now().UnixMilli())
 }
 
 // signed is what can still reach the door for one person.
@@ -79,6 +85,10 @@ type signed struct {
 	// queued tells that some of it waits at Doordeck for the door, and is not just on its way.
 	queued bool
 }
+
+// aliveFor is what can still reach a door, by people, of operations but one.
+const aliveFor = `SELECT p.user_id, MAX(p.expires_at) AS expires_at FROM operations o JOIN operation_parts p ON p.operation = o.id
+	WHERE o.identity = ? AND o.lock = ? AND o.alive_at > 0 AND o.alive_at > ? AND o.id <> ? AND p.expires_at > ? AND p.user_id <> ''`
 
 // alive returns what other operations have signed for people and can still reach the lane's door. One revoke
 // cannot undo another.
@@ -92,10 +102,7 @@ func (s *store) alive(ctx context.Context, o *operation) (map[string]signed, err
 	if o.Type == Revoke {
 		undoes = ` AND o.type = 'share'`
 	}
-	err := s.db.Select(ctx, &rows, `SELECT p.user_id, MAX(p.expires_at) AS expires_at FROM operations o
-		JOIN operation_parts p ON p.operation = o.id
-		WHERE o.identity = ? AND o.lock = ? AND o.alive_at > ? AND o.id <> ? AND p.expires_at > ? AND p.user_id <> '' `+undoes+` GROUP BY p.user_id`,
-		o.Identity, o.Lock, now, o.ID, now)
+	err := s.db.Select(ctx, &rows, aliveFor+undoes+` GROUP BY p.user_id`, o.Identity, o.Lock, now, o.ID, now)
 	if err != nil {
 		return nil, fmt.Errorf("reading what can still reach the door: %w", err)
 	}
@@ -107,6 +114,13 @@ func (s *store) alive(ctx context.Context, o *operation) (map[string]signed, err
 	return found, nil
 }
 
+// overtaking is what was asked after an operation, for its people, and has been sent and not refused.
+const overtaking = `SELECT p.user_id, MAX(CASE WHEN p.status IN ('queued', 'applied', 'confirmed') OR p.status = 'watched'
+		AND p.error IN ('', 'undone') THEN 1 ELSE 0 END) > 0 AS settled
+	FROM operations o JOIN operation_parts p ON p.operation = o.id
+	WHERE o.identity = ? AND o.lock = ? AND o.seq > ? AND p.tries > 0 AND p.status IN ('running', 'queued', 'watched', 'applied', 'confirmed')
+	AND p.user_id IN (SELECT q.user_id FROM operation_parts q WHERE q.operation = ? AND q.user_id <> '') GROUP BY p.user_id`
+
 // overtaken returns those of an operation's people for whom a later one has been sent and not refused, and
 // whether that is known to be done, or to wait for the door.
 func (s *store) overtaken(ctx context.Context, o *operation) (map[string]bool, error) {
@@ -114,12 +128,7 @@ func (s *store) overtaken(ctx context.Context, o *operation) (map[string]bool, e
 		UserID  string `db:"user_id"`
 		Settled bool
 	}
-	err := s.db.Select(ctx, &rows, `SELECT p.user_id, MAX(CASE WHEN p.status IN ('queued', 'applied', 'confirmed') OR p.status = 'watched'
-			AND p.error IN ('', 'undone') THEN 1 ELSE 0 END) > 0 AS settled
-		FROM operations o JOIN operation_parts p ON p.operation = o.id
-		WHERE o.identity = ? AND o.lock = ? AND o.seq > ? AND p.tries > 0 AND p.status IN ('running', 'queued', 'watched', 'applied', 'confirmed')
-		AND p.user_id IN (SELECT q.user_id FROM operation_parts q WHERE q.operation = ? AND q.user_id <> '') GROUP BY p.user_id`,
-		o.Identity, o.Lock, o.Seq, o.ID)
+	err := s.db.Select(ctx, &rows, overtaking, o.Identity, o.Lock, o.Seq, o.ID)
 	if err != nil {
 		return nil, fmt.Errorf("reading what was asked after operation %s: %w", o.ID, err)
 	}
@@ -133,7 +142,7 @@ func (s *store) overtaken(ctx context.Context, o *operation) (map[string]bool, e
 // nudge has what was sent on a lane looked after at once.
 func (s *store) nudge(ctx context.Context, l lane) error {
 	return s.events.DoUrgent(ctx, func(ctx context.Context, tx *events.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE operations SET due_at = ? WHERE identity = ? AND lock = ? AND stage = 'follow'`, s.now().UnixMilli(), l.identity, l.lock)
+		_, err := tx.Exec(ctx, `UPDATE operations SET due_at = ?`+inLane, s.now().UnixMilli(), l.identity, l.lock, stageFollow)
 		return err
 	})
 }

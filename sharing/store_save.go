@@ -186,6 +186,6 @@ func spent(ctx context.Context, tx *events.Tx, o *operation) error {
 // callNext has the operation looked at that has become the first of its lane behind one.
 func callNext(ctx context.Context, tx *events.Tx, o *operation, now int64) error {
 	_, err := tx.Exec(ctx, `UPDATE operations SET due_at = ? WHERE due_at > ? AND seq > ? AND seq = (
-		SELECT MIN(seq) FROM operations WHERE identity = ? AND lock = ? AND stage = 'send')`, now, now, o.Seq, o.Identity, o.Lock)
+		SELECT MIN(seq) FROM operations`+inLane+`)`, now, now, o.Seq, o.Identity, o.Lock, stageSend)
 	return err
 }

@@ -33,7 +33,8 @@ CREATE TABLE operations (
 CREATE UNIQUE INDEX operations_id ON operations (id);
 CREATE UNIQUE INDEX operations_asked ON operations (caller, identity, caller_id);
 CREATE INDEX operations_due ON operations (due_at) WHERE stage <> 'done';
-CREATE INDEX operations_lane ON operations (identity, lock, seq) WHERE stage <> 'done';
+CREATE INDEX operations_lane ON operations (identity, lock, stage, seq) WHERE stage <> 'done';
+CREATE INDEX operations_door ON operations (identity, lock, seq);
 CREATE INDEX operations_alive ON operations (identity, lock, alive_at) WHERE alive_at > 0;
 CREATE INDEX operations_caller_id ON operations (caller_id);
 CREATE INDEX operations_identity ON operations (identity, seq);
