@@ -98,6 +98,8 @@ type request struct {
 	limit        int64    // of the answer, in bytes; 0 means maxAnswer
 	mayBeEmpty   bool     // the answer's body
 	door         bool     // a door answers, not only the cloud: 503 and 504 speak of it
+	// connectWithin is how long a connection may take to come about; 0 means as long as the call.
+	connectWithin time.Duration
 }
 
 // visible is what a token may be made of in a header.
@@ -108,6 +110,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	u := *c.base
 	u.Path = strings.TrimSuffix(u.Path, "/") + r.path
 	u.RawQuery = r.query.Encode()
+	ctx, reaching := reach(ctx, r.connectWithin)
 	req, err := http.NewRequestWithContext(ctx, r.method, u.String(), bytes.NewReader(r.body))
 	if err != nil {
 		return nil, errors.New("doordeck: the request cannot be made")
@@ -126,7 +129,9 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, unreached(ctx, err, secrets)
+		e := unreached(ctx, err, secrets)
+		e.Unsent = e.Unsent || reaching.inVain()
+		return nil, e
 	}
 	if resp.StatusCode >= 200 && resp.StatusCode <= 299 {
 		return resp, nil

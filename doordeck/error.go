@@ -131,7 +131,7 @@ func unreached(ctx context.Context, err error, secrets []string) *Error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
-	if cause := context.Cause(ctx); errors.Is(cause, errTimeout) {
+	if cause := context.Cause(ctx); errors.Is(cause, errTimeout) || errors.Is(cause, errNoConnection) {
 		err = cause
 	}
 	e := &Error{Class: Transient}

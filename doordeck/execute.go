@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"time"
 )
 
 // Outcome is what became of an operation that Doordeck took.
@@ -20,6 +21,11 @@ const (
 // Execute has a signed operation done, once. A failure that is not Unsent may still have been carried out:
 // NoAnswer, Transient and the network's own.
 func (c *Client) Execute(ctx context.Context, token Token, lock LockID, jwt JWT) (Outcome, error) {
+	return c.ExecuteWithin(ctx, token, lock, jwt, 0)
+}
+
+// ExecuteWithin is Execute for what must not leave late: without a connection within a time it is given up, Unsent.
+func (c *Client) ExecuteWithin(ctx context.Context, token Token, lock LockID, jwt JWT, within time.Duration) (Outcome, error) {
 	if err := lock.check(); err != nil {
 		return "", err
 	}
@@ -30,7 +36,7 @@ func (c *Client) Execute(ctx context.Context, token Token, lock LockID, jwt JWT)
 	defer cancel()
 	resp, err := c.send(ctx, request{
 		method: http.MethodPost, path: "/device/" + string(lock) + "/execute", token: token, accept: version1,
-		contentType: "application/jwt", body: []byte(jwt.Reveal()), secrets: []string{jwt.Reveal()}, door: true,
+		contentType: "application/jwt", body: []byte(jwt.Reveal()), secrets: []string{jwt.Reveal()}, door: true, connectWithin: within,
 	})
 	if err != nil {
 		return "", err
