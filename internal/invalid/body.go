@@ -24,7 +24,7 @@ func Body(w http.ResponseWriter, r *http.Request, most int64, into any) error {
 	return err
 }
 
-// Object reads one JSON object as Body does, of which there must be one.
+// Object reads one JSON object as Body does, of which there must be one. No name may be in it twice.
 func Object(data []byte, into any) error {
 	if !utf8.Valid(data) {
 		return Field("body", "must be UTF-8")
@@ -33,7 +33,38 @@ func Object(data []byte, into any) error {
 	if errors.Is(err, io.EOF) {
 		return Field("body", "must be a JSON object")
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	if name, twice := repeated(json.NewDecoder(bytes.NewReader(data))); twice {
+		return Field(name, "must be there once")
+	}
+	return nil
+}
+
+// repeated finds a name that an object in a JSON text has twice. Which of the two counts is something that readers
+// disagree about; encoding/json takes a name in capitals for the same.
+func repeated(d *json.Decoder) (name string, twice bool) {
+	opening, err := d.Token()
+	if err != nil || opening != json.Delim('{') && opening != json.Delim('[') {
+		return "", false
+	}
+	for seen := map[string]bool{}; d.More(); {
+		if opening == json.Delim('{') {
+			token, _ := d.Token()
+			name, _ := token.(string)
+			folded := strings.ToLower(strings.ToUpper(name))
+			if seen[folded] {
+				return name, true
+			}
+			seen[folded] = true
+		}
+		if name, twice := repeated(d); twice {
+			return name, true
+		}
+	}
+	_, _ = d.Token()
+	return "", false
 }
 
 // object returns io.EOF where there is nothing to read.

@@ -9,6 +9,33 @@ import (
 	"gatehouse/internal/invalid"
 )
 
+func TestObject(t *testing.T) {
+	for body, field := range map[string]string{
+		`{"lock":"a","people":[{"name":"x"},{"name":"y"}]}`: "",
+		``:                             "body",
+		`null {}`:                      "body",
+		`{"lock":"a","lock":"b"}`:      "lock",
+		`{"lock":"a","LOCK":"a"}`:      "LOCK",
+		`{"lock":"a","loc\u212a":"b"}`: "loc\u212a",
+		`{"people":[{"name":"x","other":["y"],"name":"z"}]}`: "name",
+		`{"people":[{"name":"x"}],"people":[{"other":[]}]}`:  "people",
+		"{\"lock\":\"\xff\"}":                                "body",
+	} {
+		var into struct {
+			Lock   string `json:"lock"`
+			People []struct {
+				Name  string   `json:"name"`
+				Other []string `json:"other"`
+			} `json:"people"`
+		}
+		err := invalid.Object([]byte(body), &into)
+		fault, refused := errors.AsType[*invalid.Error](err)
+		if field == "" && err != nil || field != "" && (!refused || fault.Field != field) {
+			t.Errorf("%s: %v, want the field %q named", body, err, field)
+		}
+	}
+}
+
 func TestBody(t *testing.T) {
 	for _, row := range []struct{ name, body, field string }{
 		{"empty", ``, ""},
