@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -74,8 +75,13 @@ func (d *directory) findBy(ctx context.Context, s Session, by doordeck.By, peopl
 		values[i] = p.Value
 	}
 	found, err := d.actors.Client().FindAll(ctx, s.Token, by, values)
-	if err != nil && classOf(err).Retryable() {
+	switch class := classOf(err); {
+	case err != nil && class.Retryable():
 		return err
+	case class == doordeck.Invalid && len(people) > 1: // who of them is at fault is not said
+		return d.each(ctx, people, missing, func(ctx context.Context, p *part) (string, error) {
+			return d.findOne(ctx, s, p, by, p.Value, whyRefused)
+		})
 	}
 	for _, p := range people {
 		entry, ok := found[p.Value]
@@ -83,7 +89,7 @@ func (d *directory) findBy(ctx context.Context, s Session, by doordeck.By, peopl
 		case err != nil:
 			missing[p] = whyRefused
 		case ok:
-			p.UserID, p.PublicKey = string(entry.ID), entry.PublicKey
+			p.is(entry)
 		default:
 			missing[p] = whyNoSuchPerson
 		}
@@ -91,12 +97,17 @@ func (d *directory) findBy(ctx context.Context, s Session, by doordeck.By, peopl
 	return nil
 }
 
+// is notes who a person is. Ids are compared as texts from here on, in the one form that they are kept in.
+func (p *part) is(e doordeck.Entry) {
+	p.UserID, p.PublicKey = strings.ToLower(string(e.ID)), e.PublicKey
+}
+
 // findOne returns why somebody was not found; refused is the word for a refusal.
 func (d *directory) findOne(ctx context.Context, s Session, p *part, by doordeck.By, value, refused string) (string, error) {
 	entry, err := d.actors.Client().Find(ctx, s.Token, by, value)
 	switch {
 	case err == nil:
-		p.UserID, p.PublicKey = string(entry.ID), entry.PublicKey
+		p.is(entry)
 		return "", nil
 	case classOf(err).Retryable():
 		return whyUnavailable, err

@@ -50,7 +50,7 @@ var faults = []struct {
 	{errSubject, 400, whyInvalid, "the subject must be gatehouse.ask.{identity}.{operation}.{caller}, with the names as they were granted", 0},
 	{errTooLarge, 413, "too_large", "a request may have 256 KiB", 0},
 	{errBusy, 429, "busy", "too many requests are under way; ask again", time.Second},
-	{errAgeUnknown, 409, "age_unknown", "the NATS server's clock is ahead of the gateway's, so that nobody can tell how old this is; set the clocks", 0},
+	{errAgeUnknown, 409, whyAgeUnknown, "the NATS server's clock is ahead of the gateway's, so that nobody can tell how old this is; set the clocks", 0},
 	{ErrForbidden, 403, "forbidden", "on NATS a share has the role USER and makes nobody known to Doordeck", 0},
 	{ErrNoIdentity, 404, whyNoIdentity, "there is no such identity", 0},
 	{ErrNoDoor, 404, whyNoLock, "there is no such door, or the identity may not see it", 0},

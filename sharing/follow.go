@@ -3,6 +3,7 @@ package sharing
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"gatehouse/doordeck"
@@ -45,12 +46,17 @@ func (o *Operations) follow(ctx context.Context, l lane) error {
 	}
 	look := &look{Operations: o, lane: l, at: o.now()}
 	look.ask(ctx)
+	var again []*operation
 	for _, op := range sent {
-		if err := look.after(ctx, op); err != nil {
+		news, err := look.after(ctx, op)
+		if err != nil {
 			return err
 		}
+		if !news {
+			again = append(again, op)
+		}
 	}
-	return nil
+	return o.store.lookAgain(ctx, again)
 }
 
 // look is one look at a door.
@@ -77,12 +83,13 @@ func (k *look) ask(ctx context.Context) {
 	k.has = usersByID(users)
 }
 
-// after settles what the look tells of an operation.
-func (k *look) after(ctx context.Context, op *operation) error {
+// after settles what the look tells of an operation, and stores it where it is anything new.
+func (k *look) after(ctx context.Context, op *operation) (news bool, err error) {
 	overtaken, err := k.store.overtaken(ctx, op)
 	if err != nil {
-		return err
+		return false, err
 	}
+	before := clones(op.parts)
 	for _, p := range op.with(Queued, watched) {
 		settled, overtaking := overtaken[p.UserID]
 		switch {
@@ -100,17 +107,20 @@ func (k *look) after(ctx context.Context, op *operation) error {
 	if len(op.with(Accepted)) > 0 {
 		op.DueAt = k.at.UnixMilli()
 	}
-	return k.store.save(ctx, op)
+	if slices.Equal(before, clones(op.parts)) {
+		return false, nil
+	}
+	return true, k.store.save(ctx, op)
 }
 
 // queued settles somebody for whom something waits for the door.
 func (k *look) queued(ctx context.Context, op *operation, p *part, overtaken bool) {
 	now := k.at.UnixMilli()
-	holds := k.has != nil && op.holds(p, k.has)
+	holds := k.has != nil && op.holds(p, k.has, k.at)
 	switch {
 	case overtaken:
 		p.Status, p.Error = Cancelled, whyOvertaken
-	case holds && (op.Type == Share || p.GuardAt <= now):
+	case holds && p.GuardAt <= now:
 		p.Status, p.ExpiresAt = Confirmed, 0
 		op.arrived = append(op.arrived, p.UserID)
 	case k.has == nil && now < p.ExpiresAt+soonFor.Milliseconds():
@@ -118,7 +128,7 @@ func (k *look) queued(ctx context.Context, op *operation, p *part, overtaken boo
 	case p.EndAt != 0 && now >= p.EndAt:
 		p.Status = Expired
 	case now < p.ExpiresAt:
-		if holds { // gone, or not there yet: a share that waits for the door as well could still come first
+		if holds { // or it was so before: what was asked earlier and waits for the door as well could still come first
 			k.arriving(ctx, p, arrives)
 		}
 	case op.Waits && now < op.DeadlineAt:
@@ -161,7 +171,7 @@ func (k *look) watched(ctx context.Context, op *operation, p *part, overtaken bo
 				p.Status, p.Error = Applied, ""
 			}
 		}
-	case op.holds(p, k.has):
+	case op.holds(p, k.has, k.at):
 		if over {
 			p.Status, p.Error, p.ExpiresAt = Applied, "", 0
 		}

@@ -71,9 +71,10 @@ const storeFor = 10 * time.Second
 
 // save stores what has become of a row, with the messages that report it, if it is still the row that was read;
 // else errMoved. It does not end with the caller's context: Doordeck has acted already.
-func (i *Identities) save(ctx context.Context, r *row, said ...events.Encoded) error {
+func (i *Identities) save(ctx context.Context, to *row, said ...events.Encoded) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeFor)
 	defer cancel()
+	r := *to // the change may run when the time is over
 	err := i.events.DoUrgent(ctx, func(ctx context.Context, tx *events.Tx) error {
 		n, err := tx.Exec(ctx, `UPDATE identities SET version = version + 1, status = ?, reason = ?, detail = ?, user_id = ?,
 			chain = ?, serves_until = ?, renew_at = ?, method = ?, code_sent_at = ?, wrong_codes = ?, wait_until = ?,
@@ -98,8 +99,8 @@ func (i *Identities) save(ctx context.Context, r *row, said ...events.Encoded) e
 	if err != nil {
 		return fmt.Errorf("storing identity %s: %w", r.Name, err)
 	}
-	r.Version++
-	r.setSigning, r.setNext = false, false
+	to.Version++
+	to.setSigning, to.setNext = false, false
 	return nil
 }
 

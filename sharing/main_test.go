@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"sync"
@@ -57,7 +58,8 @@ func (l *lines) String() string {
 // cloud is a Doordeck of the test's own.
 type cloud struct {
 	*doordecksim.Sim
-	url string
+	url       string
+	transport http.RoundTripper // of replicas made from now on; nil for the client's own
 }
 
 func newCloud(t testing.TB, o doordecksim.Options) *cloud {
@@ -110,7 +112,7 @@ func newReplica(t testing.TB, db *sqldb.DB, keyset string, c *cloud) *replica {
 	r.audit = &audit.Log{DB: db, Commit: func(ctx context.Context, change func(context.Context, *sqldb.Tx) error) error {
 		return r.events.DoUrgent(ctx, func(ctx context.Context, tx *events.Tx) error { return change(ctx, tx.Tx) })
 	}}
-	client, err := doordeck.NewClient(doordeck.Config{URL: c.url})
+	client, err := doordeck.NewClient(doordeck.Config{URL: c.url, Transport: c.transport})
 	must(t, err)
 	r.Identities = sharing.NewIdentities(sharing.IdentitiesConfig{
 		DB: db, Events: r.events, Vault: v, Audit: r.audit, Client: client, Issuer: doordecksim.DefaultIssuer, Key: c.key(t),

@@ -129,7 +129,7 @@ func decode(body []byte, kind, id string, received time.Time) (*operation, error
 		return nil, err
 	}
 	o.People = len(o.parts)
-	o.Digest = o.digest(a.ValidFor)
+	o.Digest = o.digest()
 	return o, nil
 }
 
@@ -217,7 +217,7 @@ func (o *operation) readPerson(i *invitee, usual terms) (part, error) {
 }
 
 // digest tells whether the same was asked again. An identity token is part of it; what is stored of it is a hash.
-func (o *operation) digest(validFor string) []byte {
+func (o *operation) digest() []byte {
 	type person struct {
 		By                     doordeck.By
 		Value, Provision, Role string
@@ -231,7 +231,7 @@ func (o *operation) digest(validFor string) []byte {
 		}
 		people = append(people, person{p.AskedBy, value, p.Provision, p.Role, p.StartAt, p.EndAt})
 	}
-	canonical, _ := json.Marshal([]any{o.Type, o.Lock, validFor, people}) // texts and numbers: cannot fail
+	canonical, _ := json.Marshal([]any{o.Type, o.Lock, o.Waits, o.DeadlineAt - o.ReceivedAt, people}) // texts and numbers: cannot fail
 	sum := sha256.Sum256(canonical)
 	return sum[:]
 }

@@ -22,7 +22,7 @@ var (
 	ErrNoOperation = errors.New("there is no such operation")
 	// ErrOtherOperation says that the caller has used the id for an operation that was different.
 	ErrOtherOperation = errors.New("the id stands for another operation")
-	// ErrTooManyOperations says that as many operations of the identity wait as may.
+	// ErrTooManyOperations says that as many operations of the identity, or of the caller for it, wait as may.
 	ErrTooManyOperations = errors.New("too many operations of the identity wait")
 )
 

@@ -50,16 +50,16 @@ func usersByID(users []doordeck.LockUser) map[string]doordeck.LockUser {
 }
 
 // holds tells whether a door's list of users shows what was asked for a person.
-func (o *operation) holds(p *part, has map[string]doordeck.LockUser) bool {
-	u, there := has[strings.ToLower(p.UserID)]
+func (o *operation) holds(p *part, has map[string]doordeck.LockUser, now time.Time) bool {
+	u, there := has[p.UserID]
 	if o.Type == Revoke {
 		return !there
 	}
 	if !there || string(u.Role) != p.Role || !sameSecond(u.End, when(p.EndAt)) {
 		return false
 	}
-	// A start that is over may have been left out.
-	return sameSecond(u.Start, when(p.StartAt)) || u.Start.IsZero() && p.StartAt <= o.ReceivedAt
+	// A start that is over is as good as none, and may be left out or filled in.
+	return sameSecond(u.Start, when(p.StartAt)) || !u.Start.After(now) && !when(p.StartAt).After(now)
 }
 
 func sameSecond(a, b time.Time) bool {

@@ -28,6 +28,7 @@ const (
 	whyUnsignable   = "unsignable"             // what the directory says of the person cannot be signed
 	whyEarlier      = "earlier_queued"         // something that was asked earlier waits for the door
 	whyOvertaken    = "overtaken"              // something that was asked later takes its place
+	whyAgeUnknown   = "age_unknown"            // it seems to come from the future
 	whyUndone       = "undone"                 // something that was sent earlier came after it; it is sent again
 )
 

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"time"
 
 	"gatehouse/doordeck"
@@ -21,12 +23,15 @@ type run struct {
 	revoked map[string][]*part
 
 	session Session
+	actedAt time.Time // when the session was made
 	alive   map[string]signed
 	// tried are those who have had their turn in this attempt; single those whose batch was refused.
 	tried, single map[*part]bool
 	// reason is why something is left to do, and asked how long Doordeck wants to be left alone.
 	reason string
 	asked  time.Duration
+	// enough ends the attempt: Doordeck has had too much, or cannot be reached, whoever is concerned.
+	enough bool
 }
 
 const (
@@ -34,6 +39,10 @@ const (
 	lastRetry  = 30 * time.Second
 	// mostAsked bounds how long Doordeck may ask to be left alone.
 	mostAsked = 5 * time.Minute
+	// actFor is how long one session is used: well below tokenLife, which an operation of many may take longer than.
+	actFor = time.Minute
+	// lookedUp is how many people are looked up with one session.
+	lookedUp = 100
 )
 
 // attempt takes the operation as far as it goes now.
@@ -44,21 +53,30 @@ func (r *run) attempt(ctx context.Context) error {
 	if len(r.op.with(Accepted, Running)) == 0 {
 		return r.pause(ctx)
 	}
+	if r.act(ctx) {
+		step := r.people
+		if r.op.Type == Unlock {
+			step = r.unlock
+		}
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	return r.pause(ctx)
+}
+
+// act has a session that is fresh enough. Without one nothing can be done now.
+func (r *run) act(ctx context.Context) bool {
+	if r.now().Sub(r.actedAt) < actFor {
+		return true
+	}
 	session, err := r.actors.Session(ctx, r.op.Identity)
 	if err != nil {
 		r.cannotAct(err)
-		return r.pause(ctx)
+		return false
 	}
-	r.session = session
-	if r.op.Type == Unlock {
-		err = r.unlock(ctx)
-	} else {
-		err = r.people(ctx)
-	}
-	if err != nil {
-		return err
-	}
-	return r.pause(ctx)
+	r.session, r.actedAt = session, r.now()
+	return true
 }
 
 // pause writes down how far it came, and when to go on.
@@ -90,6 +108,8 @@ func (r *run) age() {
 		switch {
 		case r.op.Type == Unlock && p.Status == Running:
 			p.Status = Unknown
+		case r.op.Type == Unlock && r.op.ReceivedAt > now+clocksDiffer.Milliseconds(): // a clock was set back: nobody knows its age
+			p.Status, p.Error = Expired, whyAgeUnknown
 		case now < r.op.endsAt(p):
 		case p.Status == Running:
 			p.Status, p.GuardAt, p.Error = watched, max(p.ExpiresAt, p.GuardAt, now), cmp.Or(p.Error, whyUnavailable)
@@ -170,7 +190,7 @@ func (r *run) recheck(ctx context.Context) bool {
 	has := usersByID(users)
 	for _, p := range r.op.with(Running) {
 		switch {
-		case err == nil && r.op.holds(p, has):
+		case err == nil && r.op.holds(p, has, r.now()):
 			if p.Tries == 1 { // this was it
 				p.ExpiresAt = 0
 			}
@@ -193,17 +213,22 @@ func (r *run) settle(p *part) {
 
 // find finds out who the people are.
 func (r *run) find(ctx context.Context) bool {
-	missing, err := r.directed.find(ctx, r.session, r.op.with(Accepted))
-	if err != nil {
-		r.later(err)
-		return false
-	}
-	for p, reason := range missing {
-		r.fail([]*part{p}, reason)
+	for some := range slices.Chunk(r.op.with(Accepted), lookedUp) {
+		if r.stopping.Err() != nil || !r.act(ctx) {
+			return false
+		}
+		missing, err := r.directed.find(ctx, r.session, some)
+		if err != nil {
+			r.later(err)
+			return false
+		}
+		for p, reason := range missing {
+			r.fail([]*part{p}, reason)
+		}
 	}
 	r.op.pair()
 	for _, p := range r.op.with(Accepted) {
-		if p.UserID == string(r.session.User) {
+		if strings.EqualFold(p.UserID, string(r.session.User)) {
 			r.fail([]*part{p}, whySelf)
 		}
 	}
@@ -244,7 +269,8 @@ func (r *run) unlock(ctx context.Context) error {
 		p.Status, p.Tries = Accepted, p.Tries-1
 		return nil
 	}
-	done, err := r.actors.Client().Execute(ctx, r.session.Token, doordeck.LockID(r.op.Lock), signed.JWT)
+	left := when(r.op.DeadlineAt).Sub(r.now())
+	done, err := r.actors.Client().ExecuteWithin(ctx, r.session.Token, doordeck.LockID(r.op.Lock), signed.JWT, left)
 	r.metrics.sent(done, err)
 	switch class := classOf(err); {
 	case err == nil && done == doordeck.Applied:

@@ -29,8 +29,16 @@ func (o *Operations) Run(ctx context.Context) error {
 	var workers sync.WaitGroup
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
-	for ctx.Err() == nil {
-		if err := o.dispatch(ctx, working, &workers); err != nil && ctx.Err() == nil {
+	for last := int64(0); ctx.Err() == nil; {
+		now := o.now().UnixMilli()
+		var err error
+		if last == 0 || now < last-clocksDiffer.Milliseconds() { // the clock may have been set back, also while nobody ran
+			err = o.store.allDue(ctx)
+		}
+		if last = now; err == nil {
+			err = o.dispatch(ctx, working, &workers)
+		}
+		if err != nil && ctx.Err() == nil {
 			o.log.Warn("operations wait; trying again", "error", err)
 		}
 		select {

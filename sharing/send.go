@@ -21,6 +21,8 @@ const (
 	clocksDiffer = 5 * time.Second
 	// outlive is how much longer than what it undoes a revoke waits at the door.
 	outlive = time.Minute
+	// lastMinute of a chain of certificates is left out: nothing that waits for a door lives until its very end.
+	lastMinute = time.Minute
 )
 
 // unit is what is signed and sent as one.
@@ -36,7 +38,7 @@ type unit struct {
 
 // waves sends what is to be sent, a few units at one time, until everybody has had their turn.
 func (r *run) waves(ctx context.Context, lock doordeck.Lock) error {
-	for r.stopping.Err() == nil {
+	for r.stopping.Err() == nil && !r.enough && r.act(ctx) {
 		if err := r.yield(ctx); err != nil {
 			return err
 		}
@@ -111,7 +113,11 @@ func (r *run) mode(p *part, lock doordeck.Lock, now time.Time) (until time.Time,
 	case !r.op.Waits, lock.Connected && p.Error != whyOffline && p.Error != whyNoAnswer:
 		return until, false, true
 	}
-	until = earliest(until, r.session.Until.Add(-time.Minute), now.Add(doordeck.MaxWait-time.Minute))
+	ends := r.session.Until.Add(-lastMinute)
+	if r.op.Type == Share { // and leaves room for its revoke
+		ends = ends.Add(-outlive)
+	}
+	until = earliest(until, ends, now.Add(doordeck.MaxWait-time.Minute))
 	return until, until.Sub(now) > leastWait, true
 }
 
@@ -240,10 +246,10 @@ func (r *run) learn(ctx context.Context, u *unit) {
 		}
 	case unsent(u.err):
 		u.takeBack()
-		r.later(u.err)
+		r.enough = r.later(u.err)
 	case class == doordeck.TooMany:
 		r.refused(u, Accepted, whyBusy)
-		r.later(u.err)
+		r.enough = r.later(u.err)
 	case class.Retryable(), class == doordeck.Conflict: // it may have been done; the list of users tells
 		for i, p := range u.people {
 			if p.Error = why(u.err); !underWay(u.err) && u.life <= leastWait {

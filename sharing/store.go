@@ -32,16 +32,20 @@ const (
 		waits <> 0 AS waits, people, tokens, received_at, deadline_at, due_at, followed_at, alive_at, finished_at`
 	partColumns = `operation, n, asked_by, value, provision, role, start_at, end_at, user_id, public_key, status, error, tries, expires_at, guard_at`
 
-	// maxWaiting is how many operations of one identity may wait at one time.
-	maxWaiting = 5_000
+	// maxWaiting is how many operations of one identity may wait at one time, and maxOfCaller how many of them may
+	// be one caller's, so that nobody takes all the room.
+	maxWaiting, maxOfCaller = 5_000, 2_500
 	// maxLoaded is how many people are read at one time.
 	maxLoaded = 20_000
 )
 
 // add stores an operation that is new, with the note of who asked for it, and returns the one that the caller's
 // id stands for. fresh tells whether it is this one.
-func (s *store) add(ctx context.Context, o *operation, who audit.Actor) (stored *operation, fresh bool, err error) {
-	err = s.events.Do(ctx, func(ctx context.Context, tx *events.Tx) error {
+func (s *store) add(ctx context.Context, o *operation, who audit.Actor) (*operation, bool, error) {
+	// After an error nobody looks at these: the change may run when the caller has gone.
+	var stored *operation
+	var fresh bool
+	err := s.events.Do(ctx, func(ctx context.Context, tx *events.Tx) (err error) {
 		o.ID = uuid.Must(uuid.NewV7()).String()
 		if stored, err = s.asked(ctx, tx, o); err != nil || stored != nil {
 			return err
@@ -54,7 +58,7 @@ func (s *store) add(ctx context.Context, o *operation, who audit.Actor) (stored 
 			return err
 		}
 		stored = o
-		_, err := audit.Record(ctx, tx.Tx, audit.Entry{
+		_, err = audit.Record(ctx, tx.Tx, audit.Entry{
 			Actor: who, Action: "operation." + o.Type, Target: o.Identity + " " + o.Lock + " " + o.ID, Outcome: audit.Started,
 		})
 		return err
@@ -98,8 +102,14 @@ func (s *store) insert(ctx context.Context, tx *events.Tx, o *operation) (bool, 
 	if err := tx.Get(ctx, &waiting, openOf, o.Identity); err != nil {
 		return false, err
 	}
-	if waiting >= maxWaiting {
-		return false, ErrTooManyOperations
+	if waiting >= maxOfCaller {
+		var own int
+		if err := tx.Get(ctx, &own, openOf+` AND caller = ?`, o.Identity, o.Caller); err != nil {
+			return false, err
+		}
+		if waiting >= maxWaiting || own >= maxOfCaller {
+			return false, ErrTooManyOperations
+		}
 	}
 	sealed, err := s.sealTokens(o)
 	if err != nil {

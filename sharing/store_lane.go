@@ -78,6 +78,30 @@ func (s *store) followed(ctx context.Context, l lane) ([]*operation, error) {
 		l.identity, l.lock, stageFollow, s.now().UnixMilli())
 }
 
+// lookAgain notes when operations of which nothing new was learned are to be looked after again.
+func (s *store) lookAgain(ctx context.Context, of []*operation) error {
+	if len(of) == 0 {
+		return nil
+	}
+	return s.events.DoUrgent(ctx, func(ctx context.Context, tx *events.Tx) error {
+		for _, o := range of {
+			if _, err := tx.Exec(ctx, `UPDATE operations SET due_at = ? WHERE id = ? AND turn = ?`, o.DueAt, o.ID, o.Turn); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// allDue has everything that is open looked at: when it was to be looked at next was told by a clock that was wrong.
+func (s *store) allDue(ctx context.Context) error {
+	now := s.now().UnixMilli()
+	return s.events.DoUrgent(ctx, func(ctx context.Context, tx *events.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE operations SET due_at = ? WHERE stage <> 'done' AND due_at > ?`, now, now)
+		return err
+	})
+}
+
 // signed is what can still reach the door for one person.
 type signed struct {
 	// until is when the last of it ends.
@@ -108,8 +132,8 @@ func (s *store) alive(ctx context.Context, o *operation) (map[string]signed, err
 	}
 	found := make(map[string]signed, len(rows))
 	for _, r := range rows {
-		// What is to be done at once lives less than a minute.
-		found[r.UserID] = signed{until: r.ExpiresAt, queued: r.ExpiresAt-now > leastWait.Milliseconds()}
+		// Less may be left of what waits; then it ends before the revoke is given up that is tried until then.
+		found[r.UserID] = signed{until: r.ExpiresAt, queued: r.ExpiresAt-now > landed.Milliseconds()}
 	}
 	return found, nil
 }

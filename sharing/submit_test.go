@@ -42,6 +42,23 @@ func TestAnIDStandsForOneOperation(t *testing.T) {
 		if again := d.submit(t, " %s", body); text(again) != text(ended) {
 			t.Errorf("asked again it is %s, which ended as %s", text(again), text(ended))
 		}
+		for name, same := range map[string]string{
+			"another order":  `{"lock":"` + strings.ToUpper(front) + `","invitees":[{"email":"ana@example.test"},{"email":"nobody@example.test"}],"type":"share","id":"visit-1"}`,
+			"what is usual":  strings.Replace(body, `"lock"`, `"role":"USER","start":null,"valid_for":"","lock"`, 1),
+			"role by person": strings.ReplaceAll(body, `{"email"`, `{"role":"USER","email"`),
+			"escapes":        strings.Replace(body, `ana@`, `\u0061na@`, 1),
+		} {
+			a, err := d.ops.Submit(t.Context(), everything("reception"), sharing.Request{Identity: "acme", Body: []byte(same)})
+			if err != nil || a.Operation != first.Operation {
+				t.Errorf("the same with %s: %v", name, err)
+			}
+		}
+		for n, spelt := range []string{"1h", "60m", "3600s"} {
+			wait := strings.NewReplacer("visit-1", "visit-2", `"lock"`, `"valid_for":"`+spelt+`","lock"`).Replace(body)
+			if _, err := d.ops.Submit(t.Context(), everything("reception"), sharing.Request{Identity: "acme", Body: []byte(wait)}); err != nil {
+				t.Errorf("the same with %s, the %d. time: %v", spelt, n+1, err)
+			}
+		}
 		for name, other := range map[string]string{
 			"other people": strings.Replace(body, "ana@", "dora@", 1),
 			"another door": strings.Replace(body, front, loading, 1),
@@ -59,8 +76,8 @@ func TestAnIDStandsForOneOperation(t *testing.T) {
 			t.Errorf("another caller's id is the same: %v", err)
 		}
 		d.final(t, other.Operation)
-		if n := len(c.Ledger()); n != 2 {
-			t.Errorf("%d operations were sent, want one for each caller", n)
+		if n := len(c.Ledger()); n != 3 {
+			t.Errorf("%d operations were sent, want one for each caller, and the one that may wait", n)
 		}
 		if said := fmt.Sprint(d.said(t, first.Operation)); said != "[partial]" {
 			t.Errorf("messages say %s", said)
