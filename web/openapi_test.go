@@ -1,15 +1,20 @@
 package web_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 
+	"gatehouse/apikeys"
 	"gatehouse/web"
+	"gatehouse/web/webtest"
 )
 
 type everything struct{}
@@ -43,22 +48,49 @@ func everyRoute(c *web.Config) {
 	c.Ring, c.NATSCredentials, c.Identities, c.Operations = everything{}, everything{}, everything{}, everything{}
 }
 
-// described reads the paths and methods of the description by their indentation.
-func described(t *testing.T, yaml string) map[string]bool {
+// description is openapi.yaml.
+func description(t *testing.T) *webtest.API {
 	t.Helper()
-	found, path, inside := map[string]bool{}, "", false
-	for line := range strings.Lines(yaml) {
-		line = strings.TrimRight(line, "\n")
-		switch name, isKey := strings.CutSuffix(line, ":"); {
-		case line == "paths:":
-			inside = true
-		case line != "" && line[0] != ' ':
-			inside = false
-		case !inside || !isKey:
-		case strings.HasPrefix(name, "  /"):
-			path = strings.TrimSpace(name)
-		case strings.HasPrefix(name, "    ") && name[4] != ' ' && name != "    parameters":
-			found[strings.ToUpper(strings.TrimSpace(name))+" "+path] = true
+	api, err := webtest.OpenAPI("openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return api
+}
+
+// Valid by OpenAPI's own rules, and each example by its schema.
+func TestTheDescriptionIsValid(t *testing.T) {
+	api := description(t)
+	err := api.Spec.Validate(t.Context(), openapi3.EnableExamplesValidation(), openapi3.EnableSchemaFormatValidation(), openapi3.EnableMultiError())
+	if err != nil {
+		t.Error(err)
+	}
+	for _, place := range examples(api.Root(), nil) {
+		pointer, value := api.Find(place...)
+		schema, _ := api.Find(append(slices.Clone(place[:max(slices.Index(place, "example"), slices.Index(place, "examples"))]), "schema")...)
+		if object, ok := value.(map[string]any); ok && object["value"] != nil && slices.Contains(place, "examples") {
+			value = object["value"]
+		}
+		if err := api.Check(schema, value); err != nil {
+			t.Errorf("%s: %v", pointer, err)
+		}
+	}
+}
+
+// examples finds the examples that stand beside a schema.
+func examples(at any, place []string) (found [][]string) {
+	object, _ := at.(map[string]any)
+	for name, below := range object {
+		here := append(slices.Clone(place), name)
+		switch list, _ := below.(map[string]any); {
+		case object["schema"] != nil && name == "example":
+			found = append(found, here)
+		case object["schema"] != nil && name == "examples":
+			for example := range list {
+				found = append(found, append(slices.Clone(here), example))
+			}
+		default:
+			found = append(found, examples(below, here)...)
 		}
 	}
 	return found
@@ -66,62 +98,193 @@ func described(t *testing.T, yaml string) map[string]bool {
 
 func TestTheDescriptionAndTheRouteTableAgree(t *testing.T) {
 	f := newFixture(t, everyRoute)
-	w := do(f.Public(true), httptest.NewRequest("GET", "/openapi.yaml", nil))
-	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/yaml" {
-		t.Fatalf("%d %s", w.Code, w.Header().Get("Content-Type"))
+	for path, contentType := range map[string]string{"/openapi.yaml": "application/yaml"} {
+		if w := do(f.Public(true), httptest.NewRequest("GET", path, nil)); w.Code != http.StatusOK || w.Header().Get("Content-Type") != contentType {
+			t.Errorf("%s: %d %s", path, w.Code, w.Header().Get("Content-Type"))
+		}
 	}
-	documented := described(t, w.Body.String())
+	described := map[string]bool{}
+	for _, op := range description(t).Operations {
+		described[op.String()] = true
+	}
 	for _, r := range f.Public(true).(*echo.Echo).Routes() {
 		if r.Method == http.MethodHead {
 			continue
 		}
-		parts := strings.Split(r.Path, "/")
-		for i, p := range parts {
-			if name, ok := strings.CutPrefix(p, ":"); ok {
-				parts[i] = "{" + name + "}"
-			}
-			if p == "*" {
-				parts[i] = "{path}"
-			}
-		}
-		key := r.Method + " " + strings.Join(parts, "/")
-		if !documented[key] {
+		key := r.Method + " " + webtest.Template(r.Path)
+		if !described[key] {
 			t.Errorf("%s is not described", key)
 		}
-		delete(documented, key)
+		delete(described, key)
 	}
-	for key := range documented {
+	for key := range described {
 		t.Errorf("%s is described and does not exist", key)
 	}
 }
 
-var (
-	security = regexp.MustCompile(`^      security: \[(\{key: \["[^"]+"\]\}(?:, )?)+\]$`)
-	oneScope = regexp.MustCompile(`\["([^"]+)"\]`)
-)
+// Each operation says all that its caller must know, so that a new one cannot leave it out.
+func TestEveryOperationIsDescribedWhole(t *testing.T) {
+	api := description(t)
+	tags := map[string]bool{}
+	for _, tag := range api.Spec.Tags {
+		tags[tag.Name] = true
+	}
+	ids := map[string]bool{}
+	for _, op := range api.Operations {
+		if op.OperationID == "" || ids[op.OperationID] || op.Summary == "" || len(op.Tags) != 1 || !tags[op.Tags[0]] {
+			t.Errorf("%s needs an operationId of its own, a summary, and one of the tags", op)
+		}
+		ids[op.OperationID] = true
+		if strings.HasPrefix(op.Path, "/v1/") {
+			for _, lack := range append(lacksErrors(op), lacksExamples(op)...) {
+				t.Errorf("%s lacks %s", op, lack)
+			}
+		}
+	}
+}
+
+// lacksErrors names what every caller of an operation below /v1 may be answered, and what is not said.
+func lacksErrors(op *webtest.Operation) (lacks []string) {
+	want := map[string][]string{
+		"401": {"unauthorized"}, "403": {"forbidden"}, "429": {"rate-limited", "too-many-attempts", "crowded"},
+		"503": {"unavailable", "shutting-down"}, "default": {"internal", "too-many-headers"},
+	}
+	if op.RequestBody != nil {
+		want["400"], want["413"], want["429"] = []string{"invalid"}, []string{"too-large"}, append(want["429"], "overloaded")
+	}
+	if strings.Contains(op.Path, "{") {
+		want["404"] = []string{"not-found"}
+	}
+	for _, p := range op.Parameters {
+		if p.Value.In == "query" {
+			want["400"] = []string{"invalid"}
+		}
+	}
+	for status, words := range want {
+		response := op.Responses.Value(status)
+		if response == nil {
+			lacks = append(lacks, status)
+			continue
+		}
+		var types []string
+		for _, p := range webtest.Problems(response.Value) {
+			types = append(types, p.Type)
+		}
+		for _, word := range words {
+			if !slices.Contains(types, "/problems/"+word) {
+				lacks = append(lacks, status+" "+word)
+			}
+		}
+	}
+	return lacks
+}
+
+// lacksExamples names the bodies of an operation that have none.
+func lacksExamples(op *webtest.Operation) (lacks []string) {
+	bodies := map[string]openapi3.Content{}
+	if op.RequestBody != nil {
+		bodies["the request"] = op.RequestBody.Value.Content
+	}
+	for status, response := range op.Responses.Map() {
+		bodies["the answer "+status] = response.Value.Content
+	}
+	for name, content := range bodies {
+		for kind, media := range content {
+			if media.Schema == nil || media.Example == nil && len(media.Examples) == 0 {
+				lacks = append(lacks, fmt.Sprintf("a schema or an example of %s as %s", name, kind))
+			}
+		}
+	}
+	return lacks
+}
+
+// The problems that the description gives for examples are those that the server answers, all of them.
+func TestTheDescriptionNamesTheProblems(t *testing.T) {
+	real := map[string]webtest.Problem{}
+	words := map[string]bool{}
+	for _, p := range web.Problems() {
+		words[p.Type] = true
+		real[fmt.Sprint(p.Type, p.Status, p.Detail)] = webtest.Problem{Type: p.Type, Title: p.Title, Detail: p.Detail, Status: p.Status}
+	}
+	api := description(t)
+	for name, example := range api.Spec.Components.Examples {
+		p := webtest.ProblemOf(example.Value)
+		if p.Type == "" {
+			continue
+		}
+		if real[fmt.Sprint(p.Type, p.Status, p.Detail)] != p {
+			t.Errorf("the example %s is none that the server answers: %+v", name, p)
+		}
+		delete(words, p.Type)
+	}
+	for word := range words {
+		t.Errorf("%s has no example", word)
+	}
+	for _, op := range api.Operations {
+		for status, response := range op.Responses.Map() {
+			for _, p := range webtest.Problems(response.Value) {
+				if status != "default" && strconv.Itoa(p.Status) != status {
+					t.Errorf("%s: %s among the answers %s", op, p.Type, status)
+				}
+			}
+		}
+	}
+}
+
+// What the gateway answers has no properties but those described. Only what others have made passes as it is.
+func TestAnswersAreDescribedClosely(t *testing.T) {
+	api := description(t)
+	for _, op := range api.Operations {
+		for status, response := range op.Responses.Map() {
+			for kind, media := range response.Value.Content {
+				loose(media.Schema, map[*openapi3.Schema]bool{}, func(s *openapi3.Schema) {
+					t.Errorf("%s, %s as %s: an object with the properties %v says nothing of additionalProperties", op, status, kind, s.Required)
+				})
+			}
+		}
+	}
+}
+
+// loose finds the objects below a schema whose further properties could be anything.
+func loose(ref *openapi3.SchemaRef, seen map[*openapi3.Schema]bool, found func(*openapi3.Schema)) {
+	if ref == nil || ref.Value == nil || seen[ref.Value] {
+		return
+	}
+	s := ref.Value
+	seen[s] = true
+	if s.Type.Is("object") && s.AdditionalProperties.Has == nil && s.AdditionalProperties.Schema == nil {
+		found(s)
+	}
+	for _, p := range s.Properties {
+		loose(p, seen, found)
+	}
+	for _, p := range s.AllOf {
+		loose(p, seen, found)
+	}
+	loose(s.Items, seen, found)
+	loose(s.AdditionalProperties.Schema, seen, found)
+}
 
 // scopesDescribed returns the scopes that the description names for each method and path below /v1, of which any
 // will do.
 func scopesDescribed(t *testing.T) map[string][]string {
 	t.Helper()
-	f := newFixture(t, nil)
-	w := do(f.Public(true), httptest.NewRequest(http.MethodGet, "/openapi.yaml", nil))
-	scopes, path, key := map[string][]string{}, "", ""
-	for line := range strings.Lines(w.Body.String()) {
-		line = strings.TrimRight(line, "\n")
-		name, isKey := strings.CutSuffix(line, ":")
-		switch {
-		case line == "components:":
-			return scopes
-		case isKey && strings.HasPrefix(name, "  /"):
-			path = strings.TrimSpace(name)
-		case isKey && strings.HasPrefix(name, "    ") && name[4] != ' ' && name != "    parameters" && strings.HasPrefix(path, "/v1/"):
-			key = strings.ToUpper(strings.TrimSpace(name)) + " " + path
-			scopes[key] = nil
+	scopes := map[string][]string{}
+	for _, op := range description(t).Operations {
+		if !strings.HasPrefix(op.Path, "/v1/") {
+			continue
 		}
-		if security.MatchString(line) {
-			for _, m := range oneScope.FindAllStringSubmatch(line, -1) {
-				scopes[key] = append(scopes[key], m[1])
+		scopes[op.String()] = nil
+		if op.Security == nil {
+			t.Errorf("%s names no scope", op)
+			continue
+		}
+		for _, s := range *op.Security {
+			for _, scope := range s["key"] {
+				if !slices.Contains(apikeys.Scopes(), scope) {
+					t.Errorf("%s names the scope %q", op, scope)
+				}
+				scopes[op.String()] = append(scopes[op.String()], scope)
 			}
 		}
 	}

@@ -68,7 +68,8 @@ func Say(ctx context.Context, flags map[string]string, subject string) (string, 
 	ended := make(chan error, 1)
 	go func() { ended <- app.events.Run(running) }()
 	id := uuid.Must(uuid.NewV7()).String()
-	m := events.Encoded{ID: id, Subject: subject, Body: []byte(`{"specversion":"1.0","id":"` + id + `","data":{}}`)}
+	m := events.Encoded{ID: id, Subject: subject, Body: []byte(`{"specversion":"1.0","id":"` + id + `","source":"/gatehouse","type":"` + subject + `",` +
+		`"time":"2026-01-01T00:00:00Z","datacontenttype":"application/json","data":{}}`)}
 	err = app.events.Do(ctx, func(_ context.Context, tx *events.Tx) error { tx.Append(m); return nil })
 	stop()
 	return id, errors.Join(err, <-ended)

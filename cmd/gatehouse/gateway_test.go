@@ -129,9 +129,6 @@ func (g *gateway) get(path string) int {
 	return resp.StatusCode
 }
 
-// probe keeps no connections, which a killed gateway would leave behind.
-var probe = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-
 func (g *gateway) gone() bool {
 	select {
 	case <-g.ended:

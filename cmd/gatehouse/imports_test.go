@@ -39,6 +39,7 @@ var mayImport = map[string][]string{
 	"internal/sqldb/sqldbtest": {"internal/sqldb", "migrations"},
 	"internal/":                {},
 	"web":                      {"apikeys", "doorflow", "events", "oauth", "passthrough", "sharing", "tokens", "webhooks", "internal/"},
+	"web/webtest":              {},
 	"cmd/gatehouse":            {"apikeys", "doordeck", "doordeck/doordecksim", "doorflow", "doorflow/doorflowsim", "events", "keys", "oauth", "passthrough", "sharing", "standardwebhooks", "tokens", "webhooks", "web", "migrations", "internal/"},
 }
 
