@@ -33,6 +33,11 @@ type exchange struct {
 	body    []byte
 }
 
+// elsewhere tells whether a listener has no such route at all: it may be that /v1 has a listener of its own.
+func elsewhere(x exchange) bool {
+	return x.answer.StatusCode == http.StatusNotFound && strings.Contains(string(x.body), `"type":"about:blank"`)
+}
+
 // fault says what of an exchange is not as it is described.
 func (a *API) fault(x exchange) error {
 	err := a.checkAnswer(x)
