@@ -191,10 +191,13 @@ func (b *Bus) streams() []jetstream.StreamConfig {
 		Retention:   jetstream.WorkQueuePolicy,
 		Discard:     jetstream.DiscardNew,
 		MaxAge:      24 * time.Hour,
-		MaxBytes:    256 << 20,
+		MaxBytes:    1 << 30,
 		MaxMsgs:     100_000,
 		MaxMsgSize:  256 << 10,
 		Duplicates:  commandWindow,
+		// A subject is one caller's: who floods the stream fills a quarter of it and is refused, not the others.
+		MaxMsgsPerSubject:    1000,
+		DiscardNewPerSubject: true,
 	}
 	streams := []jetstream.StreamConfig{log, commands}
 	for i := range streams {
@@ -277,5 +280,6 @@ func (b *Bus) create(ctx context.Context, want jetstream.StreamConfig) error {
 func sameStream(have, want jetstream.StreamConfig) bool {
 	return slices.Equal(have.Subjects, want.Subjects) && have.MaxAge == want.MaxAge && have.MaxBytes == want.MaxBytes &&
 		have.Duplicates == want.Duplicates && have.Replicas == want.Replicas &&
+		max(have.MaxMsgsPerSubject, 0) == want.MaxMsgsPerSubject && have.DiscardNewPerSubject == want.DiscardNewPerSubject &&
 		have.Discard == want.Discard && have.Description == want.Description
 }

@@ -310,6 +310,32 @@ func TestHostileCommands(t *testing.T) {
 	}
 }
 
+// While the gateway is away, who publishes without end is refused; there is still room for the others.
+func TestOneCallerDoesNotFillTheStream(t *testing.T) {
+	s := newStation(t, newCloud(t, strict()))
+	older := s.left(t).Config // as a gateway before this bound made it
+	older.MaxMsgsPerSubject, older.DiscardNewPerSubject = -1, false
+	_, err := s.bus.JS.UpdateStream(t.Context(), older)
+	must(t, err)
+	must(t, s.bus.Declare(t.Context()))
+	flood, other := s.mint(t, natsauth.Grant{Name: "flood", Command: map[string][]string{"acme": {"unlock"}}}), s.mint(t, reception())
+	for range 1200 {
+		must(t, flood.Publish("gatehouse.command.acme.unlock.flood", []byte(`{}`)))
+	}
+	m, err := flood.Request("gatehouse.command.acme.unlock.flood", []byte(`{}`), 10*time.Second)
+	must(t, err)
+	if !strings.Contains(string(m.Data), "maximum messages per subject exceeded") {
+		t.Errorf("the stream answers %s", m.Data)
+	}
+	other.command("unlock", `{"id":"c-1","lock":"`+front+`"}`)
+	if n := s.left(t).State.Msgs; n != 1001 {
+		t.Errorf("%d commands are kept, want 1001", n)
+	}
+	during(t, s.commands.Run)
+	s.taken(t, 60*time.Second)
+	flood.command("unlock", `{}`)
+}
+
 // What cannot be stored comes again until it can, in its order, and is told once.
 func TestCommandsOutliveAStoreThatIsAway(t *testing.T) {
 	c := newCloud(t, strict())
