@@ -19,8 +19,8 @@ type Found struct {
 // lookupFor bounds a look at the directory.
 const lookupFor = 25 * time.Second
 
-// Lookup finds people as an identity: who of them could be shared with. It makes nobody known. The answer has the
-// order of the question. Errors: *invalid.Error, ErrNoIdentity, *NotReadyError, *AwayError.
+// Lookup finds people as an identity: who of them could be shared with. It makes nobody known but who comes with an
+// identity token, whom Doordeck makes known by itself. The answer has the order of the question. Errors: *invalid.Error, ErrNoIdentity, *NotReadyError, *AwayError.
 func (o *Operations) Lookup(ctx context.Context, identity string, body []byte) ([]Found, error) {
 	var in struct {
 		Invitees []invitee `json:"invitees"`
