@@ -323,7 +323,7 @@ func TestOneCallerDoesNotTakeAllTheRoom(t *testing.T) {
 	d := newDesk(t, sqldbtest.SQLite(t), keyset(t), c)
 	_, err := d.db.Writer().ExecContext(t.Context(), `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)
 		INSERT INTO operations (id, caller, identity, caller_id, digest, type, lock, status, stage, waits, people, received_at, deadline_at, due_at)
-		SELECT 'open-' || i, 'kiosk', 'acme', 'open-' || i, x'00', 'share', ?, 'queued', 'follow', 1, 1, i, i, 9e15 FROM n`, boat)
+		SELECT 'open-' || i, 'key:kiosk', 'acme', 'open-' || i, x'00', 'share', ?, 'queued', 'follow', 1, 1, i, i, 9e15 FROM n`, boat)
 	must(t, err)
 	ask := func(caller string) error {
 		_, err := d.ops.Submit(t.Context(), everything(caller), sharing.Request{Identity: "acme", Body: fmt.Appendf(nil, `{"type":"unlock","lock":"%s"}`, front)})
