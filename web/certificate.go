@@ -46,6 +46,15 @@ func (c *Certificate) TLS() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get}
 }
 
+// Client gives the certificate to a server that asks for one of an authority of ours, and none to others.
+func (c *Certificate) Client(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	pair, err := c.get(nil)
+	if err != nil || asked.SupportsCertificate(pair) != nil {
+		return &tls.Certificate{}, err
+	}
+	return pair, nil
+}
+
 func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -107,6 +107,33 @@ func TestTheCertificateIsReadAgain(t *testing.T) {
 	}
 }
 
+// As a client's it is shown to servers that know its authority, and to no others.
+func TestTheCertificateOfAClient(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := newPair(t, 1)
+	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	for path, data := range map[string][]byte{certFile: cert, keyFile: key} {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := web.LoadCertificate(certFile, keyFile, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, row := range map[string]struct {
+		authorities [][]byte
+		given       int
+	}{"any": {nil, 1}, "another": {[][]byte{[]byte("another")}, 0}} {
+		pair, err := c.Client(&tls.CertificateRequestInfo{
+			AcceptableCAs: row.authorities, SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}, Version: tls.VersionTLS13,
+		})
+		if err != nil || len(pair.Certificate) != row.given {
+			t.Errorf("%s: %d certificates, %v", name, len(pair.Certificate), err)
+		}
+	}
+}
+
 func TestOldTLSIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := newPair(t, 1)

@@ -20,6 +20,7 @@ import (
 	"gatehouse/doorflow"
 	"gatehouse/events"
 	"gatehouse/internal/audit"
+	"gatehouse/internal/egress"
 	"gatehouse/internal/natsauth"
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/telemetry"
@@ -47,6 +48,7 @@ type App struct {
 	nats     *natsauth.Credentials // with the embedded server only
 	bus      *events.Bus
 	events   *events.Log
+	egress   *egress.Client
 	keys     *apikeys.Keys
 	relay    *events.Relay
 	history  *events.History
@@ -85,7 +87,7 @@ func Open(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) 
 		}
 	}()
 	steps := []func(context.Context) error{
-		a.openTracing, a.openListeners, a.openData, a.openVault, a.openNATS, a.openLog, a.openKeys, a.openDoorFlow, a.openDoordeck, a.openRetention, a.openWeb,
+		a.openTracing, a.openEgress, a.openListeners, a.openData, a.openVault, a.openNATS, a.openLog, a.openKeys, a.openDoorFlow, a.openDoordeck, a.openRetention, a.openWeb,
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {

@@ -59,6 +59,11 @@ type Config struct {
 	DoordeckSigningKeyFile string   `placeholder:"FILE" help:"The application's private key (JWK or PEM; Ed25519, EC or RSA), readable by its owner alone."`
 	DoordeckKeyID          string   `name:"doordeck-key-id" placeholder:"ID" help:"The kid that the key is registered under. Default: the JWK's own."`
 
+	EgressAllow    []netip.Prefix `placeholder:"CIDR,…" help:"Networks that endpoints may live in although they are not public; there http will do."`
+	EgressCAFile   string         `name:"egress-ca-file" placeholder:"FILE" help:"CA bundle (PEM) that endpoints' certificates are checked with, besides the system's. Read at start."`
+	EgressCertFile string         `placeholder:"FILE" help:"Client certificate (PEM) for endpoints that ask for one."`
+	EgressKeyFile  string         `placeholder:"FILE" help:"The client certificate's private key (PEM)."`
+
 	CredentialNumbers numbersMode   `default:"mask" enum:"mask,hmac,pass" help:"Card numbers and PINs in published events: mask, hmac (a stable pseudonym) or pass."`
 	Retention         time.Duration `default:"168h" help:"How long published messages are kept."`
 
@@ -87,7 +92,7 @@ func fault(variable, format string, args ...any) error {
 
 // Validate checks the whole configuration before anything is opened.
 func (c *Config) Validate() error {
-	checks := []func() error{c.checkURLs, c.checkTLS, c.checkNATS, c.checkNATSOperations, c.checkDoorFlow, c.checkDoordeck, c.checkStorage, c.checkReturnURLs}
+	checks := []func() error{c.checkURLs, c.checkTLS, c.checkNATS, c.checkNATSOperations, c.checkDoorFlow, c.checkDoordeck, c.checkEgress, c.checkStorage, c.checkReturnURLs}
 	for _, check := range checks {
 		if err := check(); err != nil {
 			return err

@@ -74,6 +74,7 @@ func (c *doctorCommand) checks() []check {
 		{"listeners", c.checkListeners},
 		{"TLS certificate", c.checkCertificate},
 		{"NATS", c.checkBus},
+		{"egress", c.checkEgressFiles},
 	}
 	far := &doorflowCheck{config: &c.Config}
 	if c.doorflow() {

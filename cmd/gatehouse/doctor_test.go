@@ -117,6 +117,9 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		{"a file in the directory's place", map[string]string{"GATEHOUSE_DATA_DIR": g.logs}, "data directory", "fail", "not a directory"},
 		{"an expired certificate", certificate(t, "gw.example.com", -time.Hour), "TLS certificate", "fail", "expired"},
 		{"a certificate that ends soon", certificate(t, "gw.example.com", 24*time.Hour), "TLS certificate", "warn", "renew"},
+		{"no certificates for endpoints", map[string]string{"GATEHOUSE_EGRESS_CA_FILE": os.DevNull}, "egress", "fail", "GATEHOUSE_EGRESS_CA_FILE"},
+		{"networks for endpoints", map[string]string{"GATEHOUSE_EGRESS_ALLOW": "10.20.0.0/16,fd00::/8"}, "egress", "ok", "10.20.0.0/16 fd00::/8"},
+		{"a client certificate that ends soon", clientCertificate(certificate(t, "gw", 24*time.Hour)), "egress", "warn", "the client certificate: ends on"},
 		{"another host's certificate", certificate(t, "other.example.com", 1000*time.Hour), "TLS certificate", "fail", "GATEHOUSE_PUBLIC_URL"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -223,6 +226,11 @@ func redirecting(t *testing.T) string {
 	s := httptest.NewServer(http.RedirectHandler("https://elsewhere.example.com/", http.StatusFound))
 	t.Cleanup(s.Close)
 	return s.URL
+}
+
+// clientCertificate uses a certificate for endpoints instead.
+func clientCertificate(env map[string]string) map[string]string {
+	return map[string]string{"GATEHOUSE_EGRESS_CERT_FILE": env["GATEHOUSE_TLS_CERT_FILE"], "GATEHOUSE_EGRESS_KEY_FILE": env["GATEHOUSE_TLS_KEY_FILE"]}
 }
 
 // lagging is the URL of the same DoorFlow with a clock that is behind.

@@ -3,13 +3,16 @@ package main
 
 import (
 	"context"
+	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
 )
 
 func main() {
-	syscall.Umask(0o077) // whatever it writes is its user's alone
+	syscall.Umask(0o077)      // whatever it writes is its user's alone
+	log.SetOutput(io.Discard) // net/http quotes there what servers of strangers send out of turn
 	ctx, stop := context.WithCancel(context.Background())
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)

@@ -78,6 +78,10 @@ func TestWrongConfigurationEndsTheStart(t *testing.T) {
 		{"empty webhook secret", map[string]string{"GATEHOUSE_DOORFLOW_WEBHOOK_SECRETS": "a-secret,,b-secret"}, "GATEHOUSE_DOORFLOW_WEBHOOK_SECRETS"},
 		{"credential numbers", map[string]string{"GATEHOUSE_CREDENTIAL_NUMBERS": "show"}, "credential-numbers"},
 		{"half of TLS", map[string]string{"GATEHOUSE_TLS_CERT_FILE": "cert.pem"}, "GATEHOUSE_TLS_KEY_FILE"},
+		{"half of a client certificate", map[string]string{"GATEHOUSE_EGRESS_KEY_FILE": "key.pem"}, "GATEHOUSE_EGRESS_CERT_FILE"},
+		{"everything allowed", map[string]string{"GATEHOUSE_EGRESS_ALLOW": "10.0.0.0/8,0.0.0.0/0"}, "GATEHOUSE_EGRESS_ALLOW: 0.0.0.0/0 is everything"},
+		{"a network by an address in it", map[string]string{"GATEHOUSE_EGRESS_ALLOW": "10.1.2.3/8"}, "want 10.0.0.0/8"},
+		{"an address for a network", map[string]string{"GATEHOUSE_EGRESS_ALLOW": "10.1.2.3"}, "egress-allow"},
 		{"NATS in clear", map[string]string{"GATEHOUSE_NATS_URL": "nats://nats.example.com:4222"}, "GATEHOUSE_NATS_URL"},
 		{"replicas of the embedded server", map[string]string{"GATEHOUSE_NATS_REPLICAS": "3"}, "GATEHOUSE_NATS_REPLICAS"},
 		{"not PostgreSQL", map[string]string{"GATEHOUSE_DATABASE_URL": "mysql://x"}, "GATEHOUSE_DATABASE_URL"},
@@ -114,6 +118,10 @@ func TestSecretsFromFiles(t *testing.T) {
 }
 
 func TestWhatIsWrongAroundItEndsTheStart(t *testing.T) {
+	t.Run("egress files", func(t *testing.T) {
+		newGateway(t, map[string]string{"GATEHOUSE_EGRESS_CA_FILE": os.DevNull}).fails(t, 1, "GATEHOUSE_EGRESS_CA_FILE", os.DevNull)
+		newGateway(t, map[string]string{"GATEHOUSE_EGRESS_CERT_FILE": os.DevNull, "GATEHOUSE_EGRESS_KEY_FILE": os.DevNull}).fails(t, 1, "GATEHOUSE_EGRESS_CERT_FILE")
+	})
 	t.Run("taken port", func(t *testing.T) {
 		g := newGateway(t, nil)
 		taken, err := net.Listen("tcp", g.addr)

@@ -78,8 +78,8 @@ func New(c Config) (*Client, error) {
 		DialTLSContext:         client.dialTLS,
 		ForceAttemptHTTP2:      true, // own dialling turns it off
 		DisableCompression:     true,
-		MaxIdleConns:           256,
-		MaxIdleConnsPerHost:    4,
+		MaxIdleConns:           1024,
+		MaxIdleConnsPerHost:    8,
 		IdleConnTimeout:        time.Minute,
 		MaxResponseHeaderBytes: maxHeader,
 		HTTP2: &http.HTTP2Config{
