@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"gatehouse/internal/audit"
 	"gatehouse/internal/invalid"
 	"gatehouse/internal/sqldb"
 )
@@ -178,9 +179,14 @@ func (h *History) Replay(ctx context.Context, id string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	err = h.log.Do(ctx, func(_ context.Context, tx *Tx) error {
+	// Programs act on what is said: who says something again is in the audit log.
+	entry := audit.Entry{
+		Actor: audit.ActorFrom(ctx), Action: "message.replay", Account: old.Account, Target: old.ID + " as " + again.ID, Outcome: audit.Done,
+	}
+	err = h.log.Do(ctx, func(ctx context.Context, tx *Tx) error {
 		tx.Append(again)
-		return nil
+		_, err := audit.Record(ctx, tx.Tx, entry)
+		return err
 	})
 	if err != nil {
 		return "", fmt.Errorf("replaying message %s: %w", id, err)

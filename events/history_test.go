@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"gatehouse/events"
+	"gatehouse/internal/audit"
 	"gatehouse/internal/invalid"
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/sqldb/sqldbtest"
@@ -245,9 +246,15 @@ func TestReplaySaysItAgainUnderANewID(t *testing.T) {
 		l := runLog(t, db)
 		old := tell(t, l, "hX9aQ2", 10)
 		h := events.NewHistory(db, l)
-		id, err := h.Replay(t.Context(), old)
+		ctx := audit.WithActor(t.Context(), audit.Actor{Kind: audit.KindKey, Name: "support", Remote: "192.0.2.7"})
+		id, err := h.Replay(ctx, old)
 		if err != nil {
 			t.Fatal(err)
+		}
+		entries, _, err := (&audit.Log{DB: db}).List(t.Context(), audit.Query{Action: "message.replay", Limit: 9})
+		if err != nil || len(entries) != 1 || entries[0].Actor != "support" || entries[0].Remote != "192.0.2.7" ||
+			entries[0].Account != "hX9aQ2" || entries[0].Target != old+" as "+id {
+			t.Errorf("the audit log has %+v, %v", entries, err)
 		}
 		got, err := h.Get(t.Context(), id)
 		if err != nil {
