@@ -245,13 +245,16 @@ func TestAnAnswerIsNothingThatTheGatewaySays(t *testing.T) {
 	must(t, err)
 	commands := s.left(t).State.LastSeq
 	must(t, s.bus.Conn.Publish("gatehouse.ask.acme.doors.reception", nil))
-	for _, reply := range []string{"gatehouse.event.hX9aQ2.access.granted", "gatehouse.command.acme.unlock.reception", "$JS.ACK.GATEHOUSE.a.1.1.1.1.1"} {
+	for _, reply := range []string{"gatehouse.event.hX9aQ2.access.granted", "gatehouse.command.acme.unlock.reception", "$JS.API.STREAM.DELETE.GATEHOUSE"} {
 		must(t, s.bus.Conn.PublishRequest("gatehouse.ask.acme.doors.reception", reply, nil))
 	}
 	m, err := s.bus.Conn.Request("gatehouse.ask.acme.doors.reception", nil, 20*time.Second) // behind the others
 	must(t, err)
 	if m.Header.Get(micro.ErrorCodeHeader) != "" {
 		t.Errorf("%v %s", m.Header, m.Data)
+	}
+	if n := s.counted(t, "gatehouse_asks_total", "unanswerable"); n != 4 { // with the one that named no reply
+		t.Errorf("%v were not answered, want 4", n)
 	}
 	must(t, s.bus.Conn.Flush())
 	if n, _, _ := heard.Pending(); n != 0 || s.left(t).State.LastSeq != commands {
