@@ -41,6 +41,8 @@ type demo struct {
 
 	// came are the visitors who typed a PIN, by their subjects at Doordeck: until when each has the meeting room for it.
 	came map[string][]time.Time
+	// happened are the crowd's events, by what messages about them are about.
+	happened map[string]doorflowsim.Event
 }
 
 func (c *demoCommand) Run(ctx context.Context, t *terminal) (err error) {
@@ -55,7 +57,7 @@ func (c *demoCommand) Run(ctx context.Context, t *terminal) (err error) {
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	group, running := errgroup.WithContext(running)
-	d := &demo{out: t.out, broken: stop, patience: demoPatience, came: map[string][]time.Time{}}
+	d := &demo{out: t.out, broken: stop, patience: demoPatience, came: map[string][]time.Time{}, happened: map[string]doorflowsim.Event{}}
 	logs := &firstWords{}
 	defer func() {
 		if err != nil && ctx.Err() == nil {

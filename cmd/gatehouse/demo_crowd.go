@@ -17,30 +17,29 @@ const crowdSize = 20
 // whoever was let in by PIN gets the meeting room once for it, and nobody else does.
 func (d *demo) crowd(ctx context.Context) error {
 	d.tell("Now %d at once. Everybody who was let in by PIN gets the Meeting Room.", crowdSize)
-	happened, byPIN := map[string]doorflowsim.Event{}, 0
 	for n := range crowdSize {
 		e := d.doorflow.Emit(doorflowsim.AccountA, d.happening(n))
-		happened[fmt.Sprintf("events/%d", e.ID)] = e
+		d.happened[fmt.Sprintf("events/%d", e.ID)] = e
 		if e.EventCode == admittedByPIN {
 			d.arrived(e)
-			byPIN++
 		}
 	}
+	byPIN := pins(d.happened)
 	waiting, stop := d.within(ctx, fmt.Sprintf("all %d events were to come over NATS, and %d shares of the Meeting Room to be applied", crowdSize, byPIN))
 	defer stop()
 	shown := 0
 	err := d.desk.ear.await(waiting, func(all []heard) (bool, error) {
 		for ; shown < len(all); shown++ {
-			if h := all[shown]; happened[h.About].ID != 0 && h.kind() == "event" {
+			if h := all[shown]; d.happened[h.About].ID != 0 && h.kind() == "event" {
 				d.tell("%s", doorLine(h))
 			}
 		}
-		return everything(all, happened, byPIN)
+		return everything(all, d.happened)
 	})
 	if err != nil {
 		return err
 	}
-	if err := d.acknowledged(ctx, happened); err != nil {
+	if err := d.acknowledged(ctx); err != nil {
 		return err
 	}
 	if err := d.listed(); err != nil {
@@ -65,7 +64,7 @@ func (d *demo) happening(n int) doorflowsim.EventSpec {
 }
 
 // everything tells whether all was said that was to be said; something that was not is an error.
-func everything(all []heard, happened map[string]doorflowsim.Event, byPIN int) (bool, error) {
+func everything(all []heard, happened map[string]doorflowsim.Event) (bool, error) {
 	said, byID := map[string]bool{}, map[string]doorflowsim.Event{}
 	for _, h := range all {
 		e := happened[h.About]
@@ -91,24 +90,35 @@ func everything(all []heard, happened map[string]doorflowsim.Event, byPIN int) (
 			shares++
 		}
 	}
+	byPIN := pins(happened)
 	if shares > byPIN {
 		return false, fmt.Errorf("the Meeting Room was shared %d times for %d PINs", shares, byPIN)
 	}
 	return len(said) == 2*len(happened) && shares == byPIN, nil
 }
 
+// pins are how many people were let in by PIN.
+func pins(happened map[string]doorflowsim.Event) (n int) {
+	for _, e := range happened {
+		if e.EventCode == admittedByPIN {
+			n++
+		}
+	}
+	return n
+}
+
 // acknowledged waits until DoorFlow knows that each event was fetched for its webhook.
-func (d *demo) acknowledged(ctx context.Context, happened map[string]doorflowsim.Event) error {
+func (d *demo) acknowledged(ctx context.Context) error {
 	ctx, stop := d.within(ctx, "every webhook was to be acknowledged at DoorFlow")
 	defer stop()
 	err := d.doorflow.WaitLedger(ctx, func(entries []doorflowsim.LedgerEntry) bool {
 		n := 0
 		for _, e := range entries {
-			if happened["events/"+e.ResourceID].ID != 0 && e.Delivered && e.Acknowledged {
+			if d.happened["events/"+e.ResourceID].ID != 0 && e.Delivered && e.Acknowledged {
 				n++
 			}
 		}
-		return n == len(happened)
+		return n == len(d.happened)
 	})
 	if err != nil {
 		return context.Cause(ctx)

@@ -61,5 +61,6 @@ func (d *demo) back(ctx context.Context) error {
 		return errors.New("the gateway says that the share of the Tool Store is confirmed, and Doordeck's list of its users does not show Bram de Wit")
 	}
 	d.tell("Confirmed: the Tool Store opens for Bram de Wit.")
-	return nil
+	// Of the twenty events before, nothing has been said again meanwhile.
+	return d.desk.ear.await(ctx, func(all []heard) (bool, error) { return everything(all, d.happened) })
 }
