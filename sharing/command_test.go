@@ -106,6 +106,30 @@ func TestACommandThatIsDeliveredAgainIsTheSame(t *testing.T) {
 	}
 }
 
+// A stream that is made anew counts from one again. Its commands are not taken for those that had the numbers before.
+func TestAStreamIsMadeAnew(t *testing.T) {
+	s := newStation(t, newCloud(t, strict()))
+	p := s.mint(t, reception())
+	for range 2 {
+		p.command("unlock", `{"lock":"`+front+`"}`)
+		p.command("unlock", `{"lock":"front"}`)
+		consumer, err := s.bus.JS.CreateOrUpdateConsumer(t.Context(), events.CommandsName, sharing.ConsumerConfig())
+		must(t, err)
+		for range 2 {
+			m, err := consumer.Next(jetstream.FetchMaxWait(10 * time.Second))
+			must(t, err)
+			s.commands.Take(t.Context(), m)
+		}
+		must(t, s.bus.JS.DeleteStream(t.Context(), events.CommandsName))
+		must(t, s.bus.Declare(t.Context()))
+	}
+	page, _, err := s.ops.List(t.Context(), sharing.OperationQuery{Limit: 100})
+	must(t, err)
+	if told := s.told(t)[""]; len(page) != 2 || len(told) != 2 {
+		t.Errorf("%d operations of two, and %d of two refused are told", len(page), len(told))
+	}
+}
+
 // Of a command that failed, and whose acknowledgement was lost, it is not heard later that it was done.
 func TestWhatWasRefusedStaysRefused(t *testing.T) {
 	c := newCloud(t, strict())
