@@ -41,7 +41,7 @@ func takeWait(operation string, body []byte) (rest []byte, wait time.Duration, e
 		wait = unlockWait
 	}
 	var fields map[string]json.RawMessage
-	if json.Unmarshal(body, &fields) != nil || fields["wait"] == nil {
+	if invalid.Object(body, &fields) != nil || fields["wait"] == nil {
 		return body, wait, nil // what it is instead is judged with the rest
 	}
 	var seconds int

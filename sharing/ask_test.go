@@ -92,6 +92,34 @@ func TestOneNameIsTwoCallers(t *testing.T) {
 	}
 }
 
+func TestHowLongAnAnswerMayWait(t *testing.T) {
+	for _, row := range []struct {
+		operation, body string
+		wait            time.Duration
+		rest            string
+	}{
+		{"share", `{"id":"a"}`, 0, `{"id":"a"}`},
+		{"share", `{"id":"a","wait":7}`, 7 * time.Second, `{"id":"a"}`},
+		{"share", `{"wait":60}`, time.Minute, `{}`},
+		{"share", `{"wait":61}`, time.Minute, `{}`},
+		{"share", `{"wait":9223372036854775807}`, time.Minute, `{}`},
+		{"unlock", `{"id":"a"}`, 30 * time.Second, `{"id":"a"}`},
+		{"unlock", `{"wait":0}`, 0, `{}`},
+		{"share", `[]`, 0, `[]`},
+		{"share", `{"id":"a","id":"b","wait":7}`, 0, `{"id":"a","id":"b","wait":7}`}, // whose names are judged with the rest
+	} {
+		rest, wait, err := sharing.TakeWait(row.operation, []byte(row.body))
+		if err != nil || wait != row.wait || string(rest) != row.rest {
+			t.Errorf("%s %s: %s, %v, %v", row.operation, row.body, rest, wait, err)
+		}
+	}
+	for _, wrong := range []string{`-1`, `"7"`, `1.5`, `1e3`, `9223372036854775808`, `[]`} {
+		if _, _, err := sharing.TakeWait("share", []byte(`{"wait":`+wrong+`}`)); err == nil {
+			t.Errorf("wait %s is taken", wrong)
+		}
+	}
+}
+
 // What an error says is a contract.
 func TestAskingWrongly(t *testing.T) {
 	c := newCloud(t, strict())

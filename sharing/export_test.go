@@ -66,3 +66,6 @@ func (o *Operations) Step(ctx context.Context) error {
 	}
 	return nil
 }
+
+// TakeWait takes "wait" out of an operation.
+var TakeWait = takeWait

@@ -213,7 +213,7 @@ func (c *identityVerify) Run(ctx context.Context, t *terminal) error {
 type identityCheck struct {
 	client
 	Name string       `arg:"" help:"The identity."`
-	Code vault.Secret `arg:"" optional:"" env:"-" help:"The code, as it was sent. Default: it is read from standard input."`
+	Code vault.Secret `arg:"" optional:"" help:"The code, as it was sent. Default: it is read from standard input."`
 	JSON bool         `env:"-" help:"Print JSON."`
 }
 
