@@ -13,6 +13,7 @@ postgres() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || have in
 packages=()
 have gcc || packages+=(gcc libc6-dev)
 have node && have npm || packages+=(nodejs npm)
+have python3 || packages+=(python3)
 have strace || packages+=(strace)
 postgres || packages+=(postgresql)
 if [ ${#packages[@]} -gt 0 ]; then

@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"keys":                     {"internal/"},
 	"migrations":               {},
 	"examples/":                {}, // they are what anybody could write
+	"examples/receiver/go":     {"doorflow", "standardwebhooks"},
 	"internal/audit":           {"internal/invalid", "internal/sqldb"},
 	"internal/natsauth":        {"events", "internal/"},
 	"internal/sqldb/sqldbtest": {"internal/sqldb", "migrations"},

@@ -95,7 +95,7 @@ func (c *webhookSend) Run(ctx context.Context, t *terminal) error {
 	if len(answer) > 0 {
 		fmt.Fprintln(t.out, printable(strings.Join(strings.Fields(string(answer)), " ")))
 	}
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		return errReported
 	}
 	return nil
