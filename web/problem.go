@@ -86,6 +86,8 @@ var sentinels = []struct {
 	{webhooks.ErrUnauthorized, http.StatusUnauthorized, "unauthorized", "", 0},
 	{webhooks.ErrTooLarge, http.StatusRequestEntityTooLarge, "too-large", "the body may have 1 MiB", 0},
 	{webhooks.ErrIncomplete, http.StatusBadRequest, "incomplete", "the body ended too early", 0},
+	{webhooks.ErrNoEndpoint, http.StatusNotFound, "not-found", "there is no such endpoint", 0},
+	{webhooks.ErrTooManyEndpoints, http.StatusConflict, "too-many-endpoints", "there are 1000 endpoints; delete some", 0},
 	{doorflow.ErrUnparsable, http.StatusBadRequest, "unparsable", "the body must be JSON: notifications, or an array of them", 0},
 
 	{oauth.ErrLinkNotFound, http.StatusNotFound, "not-found", "there is no such connect link", 0},

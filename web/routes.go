@@ -92,6 +92,16 @@ type OperationHandlers interface {
 	Lookup(echo.Context) error
 }
 
+// EndpointHandlers make, show, change and delete endpoints, and rotate their secrets.
+type EndpointHandlers interface {
+	Create(echo.Context) error
+	List(echo.Context) error
+	Get(echo.Context) error
+	Change(echo.Context) error
+	Delete(echo.Context) error
+	RotateSecret(echo.Context) error
+}
+
 // WebhookPath is where DoorFlow sends webhooks.
 const WebhookPath = "/webhooks/doorflow"
 
@@ -149,6 +159,15 @@ func (s *Server) apiRoutes(e *echo.Echo) {
 		e.GET("/v1/messages/stream", h.Stream, s.requires("messages:read"), s.fewStreams, s.endsWithKey, endsWithServer)
 		e.GET("/v1/messages/:id", h.Get, s.requires("messages:read"))
 		e.POST("/v1/messages/:id/replay", h.Replay, s.requires("messages:write"))
+	}
+	if h := s.config.Endpoints; h != nil {
+		const path = "/v1/endpoints/:id"
+		e.POST("/v1/endpoints", h.Create, s.requires("endpoints:write"))
+		e.GET("/v1/endpoints", h.List, s.requires("endpoints:read"))
+		e.GET(path, h.Get, s.requires("endpoints:read"))
+		e.PATCH(path, h.Change, s.requires("endpoints:write"))
+		e.DELETE(path, h.Delete, s.requires("endpoints:write"))
+		e.POST(path+"/rotate-secret", h.RotateSecret, s.requires("endpoints:write"))
 	}
 	if h := s.config.NATSCredentials; h != nil {
 		e.POST("/v1/nats-credentials", h.Create, s.requires("admin"))

@@ -35,6 +35,7 @@ type Config struct {
 	Connections ConnectionHandlers
 	DoorFlow    PassThroughHandlers
 	Messages    MessageHandlers
+	Endpoints   EndpointHandlers
 	Audit       AuditHandlers
 	Keys        KeyHandlers
 	Ring        RingHandlers

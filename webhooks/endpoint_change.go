@@ -18,9 +18,8 @@ import (
 // keepOldSecret is how long the secret before a rotation signs too, for receivers to follow.
 const keepOldSecret = 24 * time.Hour
 
-// Create makes an endpoint with the limits of the key that asks, whose name is madeBy, and returns its secret this one
-// time. Messages that are said from now on are for it. Errors: *invalid.Error, ErrTooManyEndpoints.
-func (e *Endpoints) Create(ctx context.Context, q EndpointRequest, madeBy string, limits Limits) (*Endpoint, standardwebhooks.Secret, error) {
+// Create makes an endpoint with the limits of who asks, and returns its secret this one time. Messages that are said from now on are for it. Errors: *invalid.Error, ErrTooManyEndpoints.
+func (e *Endpoints) Create(ctx context.Context, q EndpointRequest, limits Limits) (*Endpoint, standardwebhooks.Secret, error) {
 	if !q.URL.Is {
 		return nil, standardwebhooks.Secret{}, invalid.Field("url", "must be given, like https://bms.example.com/hooks")
 	}
@@ -33,7 +32,7 @@ func (e *Endpoints) Create(ctx context.Context, q EndpointRequest, madeBy string
 	now := e.Now().UnixMilli()
 	r := endpointRow{
 		ID: uuid.Must(uuid.NewV7()).String(), Enabled: bit(!q.Enabled.Is || q.Enabled.Value), Concurrency: defaultConcurrency,
-		MadeBy: madeBy, CreatedAt: now, ChangedAt: now,
+		MadeBy: audit.ActorFrom(ctx).Name, CreatedAt: now, ChangedAt: now,
 	}
 	if r.Enabled == 0 {
 		r.DisabledReason = DisabledByHand

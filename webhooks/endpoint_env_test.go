@@ -82,7 +82,7 @@ func enabled(is bool) webhooks.EndpointRequest {
 
 func (p *post) create(q webhooks.EndpointRequest, limits webhooks.Limits) (*webhooks.Endpoint, standardwebhooks.Secret) {
 	p.t.Helper()
-	made, secret, err := p.Create(p.t.Context(), q, "building", limits)
+	made, secret, err := p.Create(p.t.Context(), q, limits)
 	must(p.t, err)
 	return made, secret
 }

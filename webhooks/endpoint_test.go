@@ -291,7 +291,7 @@ func TestFaultsNameTheirField(t *testing.T) {
 		if fault, ok := errors.AsType[*invalid.Error](err); !ok || fault.Field != tt.field {
 			t.Errorf("changing, %s: %v, want the field %s named", name, err, tt.field)
 		}
-		_, _, err = p.Create(t.Context(), q, "building", webhooks.Limits{})
+		_, _, err = p.Create(t.Context(), q, webhooks.Limits{})
 		if fault, ok := errors.AsType[*invalid.Error](err); !ok || (fault.Field != tt.field && tt.field != "body") {
 			t.Errorf("making, %s: %v, want the field %s named", name, err, tt.field)
 		}
@@ -313,7 +313,7 @@ func TestThereIsAMost(t *testing.T) {
 			SELECT 'copy ' || i, url, description, subjects, enabled, ordered, concurrency, made_by, secret, began, created_at, changed_at
 			FROM endpoints, n WHERE id = ?`), made.ID)
 		must(t, err)
-		if _, _, err := p.Create(t.Context(), everything(), "building", webhooks.Limits{}); !errors.Is(err, webhooks.ErrTooManyEndpoints) {
+		if _, _, err := p.Create(t.Context(), everything(), webhooks.Limits{}); !errors.Is(err, webhooks.ErrTooManyEndpoints) {
 			t.Error(err)
 		}
 		must(t, p.Delete(t.Context(), made.ID, webhooks.Limits{}))

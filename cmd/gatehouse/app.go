@@ -56,6 +56,8 @@ type App struct {
 	herald   *audit.Herald
 	keep     *events.Retention
 
+	endpoints *webhooks.Endpoints
+
 	// With a DoorFlow application only.
 	outbound http.RoundTripper
 	keeper   *tokens.Keeper
@@ -87,7 +89,7 @@ func Open(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) 
 		}
 	}()
 	steps := []func(context.Context) error{
-		a.openTracing, a.openEgress, a.openListeners, a.openData, a.openVault, a.openNATS, a.openLog, a.openKeys, a.openDoorFlow, a.openDoordeck, a.openRetention, a.openWeb,
+		a.openTracing, a.openEgress, a.openListeners, a.openData, a.openVault, a.openNATS, a.openLog, a.openKeys, a.openEndpoints, a.openDoorFlow, a.openDoordeck, a.openRetention, a.openWeb,
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {

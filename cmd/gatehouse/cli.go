@@ -41,6 +41,7 @@ type commands struct {
 	Unlock      unlockCommand      `cmd:"" help:"Open a door now."`
 	Operations  operationCommands  `cmd:"" help:"List what was asked of doors, or show what became of it."`
 	Messages    messageCommands    `cmd:"" help:"Follow, list or replay what the gateway says."`
+	Endpoints   endpointCommands   `cmd:"" help:"Make, list, change, test or delete the URLs that messages are delivered to."`
 	Audit       auditCommands      `cmd:"" help:"Show who did what, or prove that the audit log is whole."`
 	APIKeys     apiKeyCommands     `cmd:"" name:"api-keys" help:"Make, list or revoke the keys that programs call with."`
 	NATS        natsCommands       `cmd:"" name:"nats" help:"Credentials for programs that use the embedded NATS server."`

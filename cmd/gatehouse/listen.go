@@ -18,6 +18,7 @@ import (
 	"gatehouse/sharing"
 	"gatehouse/tokens"
 	"gatehouse/web"
+	"gatehouse/webhooks"
 )
 
 // openListeners takes the addresses first of all: a port that is taken is the likeliest reason not to start.
@@ -88,6 +89,7 @@ func (a *App) webConfig() web.Config {
 		Ring:            &keys.Handlers{Ring: a.ring},
 		NATSCredentials: &natsauth.Handlers{Credentials: a.nats, Accounts: web.Accounts, Identities: web.Identities},
 	}
+	c.Endpoints = &webhooks.EndpointHandlers{Endpoints: a.endpoints, Limits: limitsOf}
 	c.Identities = &sharing.IdentityHandlers{Of: a.identities, Allowed: web.Identities}
 	c.Operations = &sharing.OperationHandlers{Of: a.operations, Authority: authority}
 	if a.keeper != nil {
