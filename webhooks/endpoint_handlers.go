@@ -14,8 +14,8 @@ import (
 // *invalid.Error; the server chooses the statuses.
 type EndpointHandlers struct {
 	Endpoints *Endpoints
-	// Limits are what the caller is held to.
-	Limits func(echo.Context) Limits
+	// Accounts and Identities are those that the caller is held to, nil for all.
+	Accounts, Identities func(echo.Context) []string
 	// Health tells how deliveries to endpoints fare, by their ids; one that is missing has none yet.
 	Health func(ctx context.Context, ids ...string) (map[string]Health, error)
 }
@@ -44,7 +44,7 @@ func (h *EndpointHandlers) Create(c echo.Context) error {
 	if err := invalid.Body(c.Response(), c.Request(), maxEndpointBody, &q); err != nil {
 		return err
 	}
-	made, secret, err := h.Endpoints.Create(c.Request().Context(), q, h.Limits(c))
+	made, secret, err := h.Endpoints.Create(c.Request().Context(), q, h.limits(c))
 	return answerSecret(c, http.StatusCreated, made, secret, err)
 }
 
@@ -53,7 +53,7 @@ func (h *EndpointHandlers) RotateSecret(c echo.Context) error {
 	if err := invalid.Body(c.Response(), c.Request(), maxEndpointBody, &struct{}{}); err != nil {
 		return err
 	}
-	changed, secret, err := h.Endpoints.RotateSecret(c.Request().Context(), c.Param("id"), h.Limits(c))
+	changed, secret, err := h.Endpoints.RotateSecret(c.Request().Context(), c.Param("id"), h.limits(c))
 	return answerSecret(c, http.StatusOK, changed, secret, err)
 }
 
@@ -70,7 +70,7 @@ func (h *EndpointHandlers) List(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	page, next, err := h.Endpoints.List(c.Request().Context(), c.QueryParam("after"), limit, h.Limits(c))
+	page, next, err := h.Endpoints.List(c.Request().Context(), c.QueryParam("after"), limit, h.limits(c))
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func (h *EndpointHandlers) List(c echo.Context) error {
 
 // Get is GET /v1/endpoints/:id.
 func (h *EndpointHandlers) Get(c echo.Context) error {
-	e, err := h.Endpoints.Get(c.Request().Context(), c.Param("id"), h.Limits(c))
+	e, err := h.Endpoints.Get(c.Request().Context(), c.Param("id"), h.limits(c))
 	return h.answer(c, e, err)
 }
 
@@ -96,16 +96,20 @@ func (h *EndpointHandlers) Change(c echo.Context) error {
 	if err := invalid.Body(c.Response(), c.Request(), maxEndpointBody, &q); err != nil {
 		return err
 	}
-	e, err := h.Endpoints.Change(c.Request().Context(), c.Param("id"), q, h.Limits(c))
+	e, err := h.Endpoints.Change(c.Request().Context(), c.Param("id"), q, h.limits(c))
 	return h.answer(c, e, err)
 }
 
 // Delete is DELETE /v1/endpoints/:id.
 func (h *EndpointHandlers) Delete(c echo.Context) error {
-	if err := h.Endpoints.Delete(c.Request().Context(), c.Param("id"), h.Limits(c)); err != nil {
+	if err := h.Endpoints.Delete(c.Request().Context(), c.Param("id"), h.limits(c)); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
+}
+
+func (h *EndpointHandlers) limits(c echo.Context) Limits {
+	return Limits{Accounts: h.Accounts(c), Identities: h.Identities(c)}
 }
 
 func (h *EndpointHandlers) answer(c echo.Context, e *Endpoint, err error) error {

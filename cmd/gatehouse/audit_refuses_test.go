@@ -19,11 +19,13 @@ func TestWhatCannotBeRecordedIsNotDone(t *testing.T) {
 	if a := g.call(http.MethodPost, "/v1/nats-credentials", `{"name":"app","events":["*"]}`); a.status != http.StatusCreated {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
+	var endpoint struct{ ID string }
+	g.call(http.MethodPost, "/v1/endpoints", `{"url":"https://bms.example.com/","subjects":[">"],"enabled":false}`).json(t, &endpoint)
 	shown := func() string {
 		t.Helper()
 		all := ""
 		for _, path := range []string{
-			"/v1/api-keys", "/v1/nats-credentials", "/v1/connections/" + doorflowsim.AccountA, "/v1/keys",
+			"/v1/api-keys", "/v1/nats-credentials", "/v1/connections/" + doorflowsim.AccountA, "/v1/keys", "/v1/endpoints",
 		} {
 			a := g.call(http.MethodGet, path, "")
 			if a.status != http.StatusOK {
@@ -48,6 +50,10 @@ func TestWhatCannotBeRecordedIsNotDone(t *testing.T) {
 		{http.MethodPost, "/v1/keys/rotate", `{}`},
 		{http.MethodPost, "/v1/keys/drop", `{}`},
 		{http.MethodPost, "/v1/connect-links", `{}`},
+		{http.MethodPost, "/v1/endpoints", `{"url":"https://bms.example.com/","subjects":[">"]}`},
+		{http.MethodPatch, "/v1/endpoints/" + endpoint.ID, `{"enabled":true}`},
+		{http.MethodPost, "/v1/endpoints/" + endpoint.ID + "/rotate-secret", ""},
+		{http.MethodDelete, "/v1/endpoints/" + endpoint.ID, ""},
 		{http.MethodDelete, "/v1/connections/" + doorflowsim.AccountA, ""},
 		{http.MethodPost, "/v1/connections/" + doorflowsim.AccountA + "/doorflow/api/3/people", `{"first_name":"Lee","last_name":"Ann"}`},
 	} {

@@ -188,6 +188,19 @@ func TestEveryOperationIsAsDescribed(t *testing.T) {
 		{id: "getMessage"},
 		{id: "replayMessage"},
 		{id: "streamMessages"},
+		{id: "createEndpoint", learn: func(a answer) {
+			var made struct{ ID string }
+			a.json(t, &made)
+			for _, id := range []string{"getEndpoint", "changeEndpoint", "rotateEndpointSecret", "deleteEndpoint"} {
+				w.params[id+" id"] = made.ID
+			}
+		}},
+		{id: "listEndpoints"},
+		{id: "getEndpoint"},
+		{id: "changeEndpoint", body: says(`{"enabled":false}`)},
+		{id: "changeEndpoint"},
+		{id: "rotateEndpointSecret"},
+		{id: "deleteEndpoint"},
 		{id: "createNATSCredential"},
 		{id: "createNATSCredential", status: 409},
 		{id: "listNATSCredentials"},

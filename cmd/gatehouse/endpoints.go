@@ -14,7 +14,7 @@ import (
 
 type endpointCommands struct {
 	Create       endpointCreate       `cmd:"" help:"Make an endpoint and print its secret, this one time."`
-	List         endpointList         `cmd:"" default:"1" help:"List the endpoints."`
+	List         endpointList         `cmd:"" default:"withargs" help:"List the endpoints."`
 	Show         endpointShow         `cmd:"" help:"Show one endpoint."`
 	Update       endpointUpdate       `cmd:"" help:"Change where an endpoint is, what it wants, or how."`
 	Enable       endpointEnable       `cmd:"" help:"Enable an endpoint: it gets what is said from now on."`

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -108,6 +109,7 @@ func TestNoSecretComesOut(t *testing.T) {
 	g.awaitRotated(30 * time.Second)
 	misuse(t, g)
 	key := misuseKey(t, g)
+	endpointSecrets := useEndpoint(t, g)
 	doctor := exec.Command(binary, "doctor")
 	doctor.Env = environment(g.env)
 	report, _ := doctor.CombinedOutput() // what it says is checked, not whether all is well
@@ -127,7 +129,7 @@ func TestNoSecretComesOut(t *testing.T) {
 		acks["an ack token"] = append(acks["an ack token"], e.AckToken)
 	}
 	secrets := map[string][]string{
-		"the client secret": {clientSecret}, "the webhook secret": {webhookSecret}, "the admin token": {adminToken}, "an API key": {key},
+		"the client secret": {clientSecret}, "the webhook secret": {webhookSecret}, "the admin token": {adminToken}, "an API key": {key}, "an endpoint's secret": endpointSecrets,
 		"a token or code": append(df.secrets(), plantedCode), "a PIN or card number": {plantedPIN, plantedCard, plantedNumber},
 	}
 	if n := len(secrets["a token or code"]); n < 8 {
@@ -144,7 +146,7 @@ func TestNoSecretComesOut(t *testing.T) {
 		t.Errorf("%s", leak)
 	}
 	t.Logf("%d secrets and %d ack tokens looked for in %d KiB of log, %d KiB of answers, %d KiB of files",
-		len(secrets["a token or code"])+6, len(acks["an ack token"]), len(places["the log"])>>10,
+		len(secrets["a token or code"])+8, len(acks["an ack token"]), len(places["the log"])>>10,
 		ear.heard.Len()>>10, len(places["a file of the data directory"])>>10)
 }
 
@@ -291,6 +293,40 @@ func misuseKey(t *testing.T, g *gateway) string {
 	}
 	g.callWith(key+"x", http.MethodGet, "/v1/connections", "")
 	return key
+}
+
+// useEndpoint makes an endpoint on the command line, whose answers are the ones that show its secrets, and looks at it
+// in every other way.
+func useEndpoint(t *testing.T, g *gateway) []string {
+	t.Helper()
+	shown := regexp.MustCompile(`^whsec_[A-Za-z0-9+/]{43}=\n$`)
+	code, first, stderr := command(t, g.caller(), "endpoints", "create", "https://bms.example.com/in", "--subject=>", "--disabled")
+	if code != 0 || !shown.MatchString(first) {
+		t.Fatalf("exit code %d, %s", code, stderr)
+	}
+	var page struct{ Items []struct{ ID string } }
+	g.call(http.MethodGet, "/v1/endpoints", "").json(t, &page)
+	id := page.Items[0].ID
+	code, second, stderr := command(t, g.caller(), "endpoints", "rotate-secret", id)
+	if code != 0 || !shown.MatchString(second) || second == first {
+		t.Fatalf("exit code %d, %s", code, stderr)
+	}
+	secrets := []string{strings.TrimSpace(first), strings.TrimSpace(second)}
+	g.call(http.MethodGet, "/v1/endpoints/"+id, "")
+	g.call(http.MethodPatch, "/v1/endpoints/"+id, `{"description":"x"}`)
+	g.call(http.MethodGet, "/v1/audit", "")
+	for _, secret := range secrets {
+		for _, a := range []answer{
+			g.call(http.MethodGet, "/v1/endpoints/"+url.PathEscape(secret), ""), g.call(http.MethodGet, "/v1/endpoints?after="+url.QueryEscape(secret), ""),
+			g.call(http.MethodPost, "/v1/endpoints/"+id+"/rotate-secret", `{"secret":"`+secret+`"}`),
+			g.call(http.MethodPatch, "/v1/endpoints/"+id, `{"subjects":["`+secret+`"]}`), g.callWith(secret, http.MethodGet, "/v1/endpoints", ""),
+		} {
+			if a.status < 400 || a.status >= 500 {
+				t.Errorf("%d %s", a.status, a.body)
+			}
+		}
+	}
+	return secrets
 }
 
 // loseConnection ends the grant at DoorFlow, which the next fetch finds out, then connects again and

@@ -50,6 +50,8 @@ func TestEverySealedColumnIsDeclared(t *testing.T) {
 	}
 	b := browser{t, &http.Client{Jar: jar, Timeout: 20 * time.Second, Transport: probe.Transport}}
 	b.press(b.open(link.URL), nil) // on the way, with a state
+	g.call(http.MethodPost, "/v1/endpoints", `{"url":"https://bms.example.com/","subjects":[">"],"enabled":false}`).json(t, &link)
+	g.call(http.MethodPost, "/v1/endpoints/"+link.ID+"/rotate-secret", "")
 	columns := declared(g)
 	g.stop()
 	var found []string
@@ -59,7 +61,7 @@ func TestEverySealedColumnIsDeclared(t *testing.T) {
 			t.Errorf("%s holds sealed values and is not among the SealedColumns of its package: a rotation would leave it behind", column)
 		}
 	}
-	for _, column := range []string{"vault_secrets.sealed", "connections.access_token", "connect_links.refresh_token", "oauth_states.verifier", "identities.signing_key", "identities.next_key"} {
+	for _, column := range []string{"vault_secrets.sealed", "connections.access_token", "connect_links.refresh_token", "oauth_states.verifier", "identities.signing_key", "identities.next_key", "endpoints.secret", "endpoints.old_secret"} {
 		if !slices.Contains(found, column) {
 			t.Errorf("%s was not found: this test proves little", column)
 		}

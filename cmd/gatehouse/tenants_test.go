@@ -22,6 +22,7 @@ type tenant struct {
 	person, channel   string // at DoorFlow
 	open, pending     string // connect links
 	operation         string // asked of a door
+	endpoint          string // made with a key of theirs
 	code              string // of the pending one
 	messages          []string
 	messagesCursor    string
@@ -30,13 +31,14 @@ type tenant struct {
 
 // marks are what nobody else must see of a tenant.
 func (tn *tenant) marks() []string {
-	return append([]string{tn.account, tn.identity, tn.open, tn.pending, tn.operation}, tn.messages...)
+	return append([]string{tn.account, tn.identity, tn.open, tn.pending, tn.operation, tn.endpoint}, tn.messages...)
 }
 
 // nobody is a tenant whose things do not exist.
 var nobody = &tenant{
 	account: "zZ9nobody", identity: "nobody", person: "1", channel: "1", open: strings.Repeat("o", 43), pending: strings.Repeat("p", 43), code: strings.Repeat("c", 43),
 	messages: []string{"0193f5a0-7d1c-7000-8000-000000000000"}, operation: "0193f5a0-7d1c-7000-8000-000000000000",
+	endpoint: "0193f5a0-7d1c-7000-8000-000000000000",
 }
 
 // route is what the walk knows of a route: which scope it needs, "" for none, and how to ask for a tenant's
@@ -62,6 +64,7 @@ func fixed(path string) func(*tenant) (string, string) {
 func ofAccount(tn *tenant) any  { return tn.account }
 func ofIdentity(tn *tenant) any { return tn.identity }
 func ofMessage(tn *tenant) any  { return tn.messages[0] }
+func ofEndpoint(tn *tenant) any { return tn.endpoint }
 
 // access is what every route asks of a key, by method and path; what follows tells apart requests of one route
 // that need different scopes. A route that is missing here fails the test.
@@ -88,9 +91,17 @@ var access = map[string]route{
 	"GET /v1/messages/stream":           {scope: "messages:read", ask: fixed("/v1/messages/stream"), live: true},
 	"GET /v1/messages/:id":              {scope: "messages:read", ask: at("/v1/messages/%s", ofMessage), own: 200},
 	"GET /v1/connections/:account":      {scope: "connections:read", ask: at("/v1/connections/%s", ofAccount), own: 200},
-	"GET /v1/keys":                      {scope: "admin", ask: fixed("/v1/keys")},
-	"POST /v1/keys/rotate":              {scope: "admin", ask: fixed("/v1/keys/rotate")},
-	"POST /v1/keys/drop":                {scope: "admin", ask: fixed("/v1/keys/drop")},
+	"GET /v1/endpoints":                 {scope: "endpoints:read", ask: fixed("/v1/endpoints"), list: true},
+	"GET /v1/endpoints/:id":             {scope: "endpoints:read", ask: at("/v1/endpoints/%s", ofEndpoint), own: 200},
+	"DELETE /v1/endpoints/:id":          {scope: "endpoints:write", ask: at("/v1/endpoints/%s", ofEndpoint), own: 204, round: 2},
+	"POST /v1/endpoints":                {scope: "endpoints:write", ask: fixed("/v1/endpoints"), own: 400}, // it becomes the key's own
+	"PATCH /v1/endpoints/:id": {scope: "endpoints:write", own: 200, ask: func(tn *tenant) (string, string) {
+		return "/v1/endpoints/" + tn.endpoint, `{"description":"changed"}`
+	}},
+	"POST /v1/endpoints/:id/rotate-secret": {scope: "endpoints:write", ask: at("/v1/endpoints/%s/rotate-secret", ofEndpoint), own: 200},
+	"GET /v1/keys":                         {scope: "admin", ask: fixed("/v1/keys")},
+	"POST /v1/keys/rotate":                 {scope: "admin", ask: fixed("/v1/keys/rotate")},
+	"POST /v1/keys/drop":                   {scope: "admin", ask: fixed("/v1/keys/drop")},
 	"GET /v1/connect-links/:link": {
 		scope: "connections:read", ask: at("/v1/connect-links/%s", func(tn *tenant) any { return tn.open }), own: 200,
 	},
@@ -200,6 +211,10 @@ func TestEveryRouteWithEveryScopeForTwoTenants(t *testing.T) {
 		var asked struct{ Operation string }
 		g.call(http.MethodPost, "/v1/identities/"+tn.identity+"/operations", `{"type":"unlock","lock":"`+doordecksim.LockFront+`"}`).json(t, &asked)
 		tn.operation = asked.Operation
+		key := g.key(map[string]any{"scopes": []string{"endpoints:write"}, "accounts": []string{tn.account}, "identities": []string{tn.identity}})
+		var made struct{ ID string }
+		g.callWith(key, http.MethodPost, "/v1/endpoints", `{"url":"https://bms.example.com/`+tn.identity+`","subjects":[">"],"enabled":false}`).json(t, &made)
+		tn.endpoint = made.ID
 	}
 	for _, tn := range []*tenant{a, b} {
 		g.settle(tn, returns.URL)
