@@ -3,9 +3,7 @@ package webhooks_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"log/slog"
-	"net/url"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -15,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gatehouse/events"
+	"gatehouse/internal/egress"
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/vault"
 	"gatehouse/standardwebhooks"
@@ -48,8 +47,10 @@ func newPost(t *testing.T, db *sqldb.DB, keyset string) *post {
 	p.log, err = events.OpenLog(t.Context(), events.LogConfig{DB: db, Registerer: prometheus.NewRegistry(), Log: logger})
 	must(t, err)
 	run(t, p.log.Run)
+	way, err := egress.New(egress.Config{})
+	must(t, err)
 	p.Endpoints = webhooks.NewEndpoints(webhooks.EndpointsConfig{
-		DB: db, Log: p.log, Vault: v, Judge: httpsOnly, Logger: logger, Now: p.now,
+		DB: db, Log: p.log, Vault: v, Judge: way.CheckURL, Logger: logger, Now: p.now,
 	})
 	return p
 }
@@ -57,13 +58,6 @@ func newPost(t *testing.T, db *sqldb.DB, keyset string) *post {
 func keysetFile(t *testing.T) string {
 	t.Helper()
 	return filepath.Join(t.TempDir(), "keyset.json")
-}
-
-func httpsOnly(u *url.URL) error {
-	if u.Scheme != "https" {
-		return errors.New("must be https")
-	}
-	return nil
 }
 
 func (p *post) now() time.Time       { return time.Now().Add(time.Duration(p.offset.Load())) }

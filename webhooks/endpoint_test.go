@@ -272,7 +272,9 @@ func TestFaultsNameTheirField(t *testing.T) {
 		"too long": {"url", func(q *webhooks.EndpointRequest) {
 			q.URL.Value = "https://bms.example.com/" + strings.Repeat("a", 2048)
 		}},
-		"judged":           {"url", func(q *webhooks.EndpointRequest) { q.URL.Value = "http://bms.example.com/" }},
+		"in clear":         {"url", func(q *webhooks.EndpointRequest) { q.URL.Value = "http://bms.example.com/" }},
+		"a private place":  {"url", func(q *webhooks.EndpointRequest) { q.URL.Value = "https://10.0.0.5/" }},
+		"this machine":     {"url", func(q *webhooks.EndpointRequest) { q.URL.Value = "https://localhost/" }},
 		"no subject":       {"subjects", func(q *webhooks.EndpointRequest) { q.Subjects.Value = nil }},
 		"an empty subject": {"subjects", func(q *webhooks.EndpointRequest) { q.Subjects.Value = []string{""} }},
 		"not a pattern":    {"subjects", func(q *webhooks.EndpointRequest) { q.Subjects.Value = []string{"gatehouse.>.x"} }},

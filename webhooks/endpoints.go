@@ -28,8 +28,8 @@ type EndpointsConfig struct {
 	DB    *sqldb.DB
 	Log   *events.Log
 	Vault *vault.Vault
-	// Judge says why nothing may be sent to a URL, as far as can be told without resolving its host. Its error is
-	// shown to callers.
+	// Judge says why nothing may be sent to a URL, as far as can be told without resolving its host: its form, and an
+	// address that stands in it. Its error is shown to callers.
 	Judge  func(*url.URL) error
 	Logger *slog.Logger
 	Now    func() time.Time // nil means time.Now

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"net/url"
 
 	"gatehouse/webhooks"
 )
@@ -11,14 +9,7 @@ import (
 // openEndpoints opens the endpoints that deliveries go to.
 func (a *App) openEndpoints(context.Context) error {
 	a.endpoints = webhooks.NewEndpoints(webhooks.EndpointsConfig{
-		DB: a.db, Log: a.events, Vault: a.vault, Judge: httpsOnly, Logger: a.log,
+		DB: a.db, Log: a.events, Vault: a.vault, Judge: a.egress.CheckURL, Logger: a.log,
 	})
-	return nil
-}
-
-func httpsOnly(u *url.URL) error {
-	if u.Scheme != "https" {
-		return errors.New("must be https")
-	}
 	return nil
 }
