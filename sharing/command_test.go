@@ -106,6 +106,26 @@ func TestACommandThatIsDeliveredAgainIsTheSame(t *testing.T) {
 	}
 }
 
+// While one command is in hand, nobody gets the next: what is asked of a door is stored in the order of the stream.
+func TestCommandsAreGivenOutOneByOne(t *testing.T) {
+	s := newStation(t, newCloud(t, strict()))
+	p := s.mint(t, reception())
+	for range 2 {
+		p.command("unlock", `{"lock":"`+front+`"}`)
+	}
+	consumer, err := s.bus.JS.CreateOrUpdateConsumer(t.Context(), events.CommandsName, sharing.ConsumerConfig())
+	must(t, err)
+	next := func(wait time.Duration) (jetstream.Msg, error) { return consumer.Next(jetstream.FetchMaxWait(wait)) }
+	m, err := next(10 * time.Second)
+	must(t, err)
+	if _, err := next(300 * time.Millisecond); err == nil {
+		t.Error("the second was given out before the first was acknowledged")
+	}
+	s.commands.Take(t.Context(), m)
+	_, err = next(10 * time.Second)
+	must(t, err)
+}
+
 // A stream that is made anew counts from one again. Its commands are not taken for those that had the numbers before.
 func TestAStreamIsMadeAnew(t *testing.T) {
 	s := newStation(t, newCloud(t, strict()))
