@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"testing"
 
+	"gatehouse/doordeck/doordecksim"
 	"gatehouse/doorflow/doorflowsim"
 	"gatehouse/internal/sqldb"
 )
@@ -11,9 +12,10 @@ import (
 // What cannot be recorded is not done: no key is made, nothing reaches DoorFlow, nobody is disconnected.
 func TestWhatCannotBeRecordedIsNotDone(t *testing.T) {
 	g := newGateway(t, nil)
-	df := newCloud(t, g)
+	df, dd := newCloud(t, g), newDoordeck(t, g)
 	g.start()
 	df.connected(g)
+	g.identity("acme", doordecksim.AdminAda)
 	var made struct{ ID string }
 	g.call(http.MethodPost, "/v1/api-keys", `{"name":"reception","scopes":["messages:read"]}`).json(t, &made)
 	if a := g.call(http.MethodPost, "/v1/nats-credentials", `{"name":"app","events":["*"]}`); a.status != http.StatusCreated {
@@ -26,6 +28,7 @@ func TestWhatCannotBeRecordedIsNotDone(t *testing.T) {
 		all := ""
 		for _, path := range []string{
 			"/v1/api-keys", "/v1/nats-credentials", "/v1/connections/" + doorflowsim.AccountA, "/v1/keys", "/v1/endpoints",
+			"/v1/identities/acme", "/v1/operations",
 		} {
 			a := g.call(http.MethodGet, path, "")
 			if a.status != http.StatusOK {
@@ -35,7 +38,11 @@ func TestWhatCannotBeRecordedIsNotDone(t *testing.T) {
 		}
 		return all
 	}
-	before, asked := shown(), df.Stats().Requests["POST /api/3/people"]
+	var messages struct {
+		Items []struct{ Message struct{ ID string } }
+	}
+	g.call(http.MethodGet, "/v1/messages?limit=1", "").json(t, &messages)
+	before, asked, proven := shown(), df.Stats().Requests["POST /api/3/people"], dd.Stats().Requests["POST /auth/certificate"]
 	g.withData(func(db *sqldb.DB, _ string) {
 		const full = `CREATE TRIGGER audit_log_full BEFORE INSERT ON audit_log BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`
 		if _, err := db.Writer().ExecContext(t.Context(), full); err != nil {
@@ -55,6 +62,11 @@ func TestWhatCannotBeRecordedIsNotDone(t *testing.T) {
 		{http.MethodPost, "/v1/endpoints/" + endpoint.ID + "/rotate-secret", ""},
 		{http.MethodDelete, "/v1/endpoints/" + endpoint.ID, ""},
 		{http.MethodDelete, "/v1/connections/" + doorflowsim.AccountA, ""},
+		{http.MethodPost, "/v1/identities", `{"name":"another","subject":"admin-ben","email":"ben@example.test"}`},
+		{http.MethodPost, "/v1/identities/acme/register", `{"new_key":true}`},
+		{http.MethodPost, "/v1/identities/acme/operations", `{"type":"unlock","lock":"` + doordecksim.LockFront + `"}`},
+		{http.MethodDelete, "/v1/identities/acme", ""},
+		{http.MethodPost, "/v1/messages/" + messages.Items[0].Message.ID + "/replay", ""},
 		{http.MethodPost, "/v1/connections/" + doorflowsim.AccountA + "/doorflow/api/3/people", `{"first_name":"Lee","last_name":"Ann"}`},
 	} {
 		if a := g.call(act.method, act.path, act.body); a.status != http.StatusServiceUnavailable {
@@ -66,5 +78,8 @@ func TestWhatCannotBeRecordedIsNotDone(t *testing.T) {
 	}
 	if df.Stats().Requests["POST /api/3/people"] != asked {
 		t.Error("it reached DoorFlow")
+	}
+	if dd.Stats().Requests["POST /auth/certificate"] != proven || dd.Unlocks(doordecksim.LockFront) != 0 {
+		t.Error("it reached Doordeck")
 	}
 }
