@@ -53,6 +53,11 @@ const (
 	Overtaking = overtaking
 )
 
+// Pass does what is due on one lane, until it is stopped.
+func (o *Operations) Pass(stopping, ctx context.Context, identity, lock string) error {
+	return o.pass(stopping, ctx, lane{identity, lock})
+}
+
 // Step does at once and in turn what is due now.
 func (o *Operations) Step(ctx context.Context) error {
 	lanes, err := o.store.due(ctx, 100)

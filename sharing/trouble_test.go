@@ -47,6 +47,19 @@ func answered(t testing.TB, c *cloud, suffix string, rewrite func(ask, answer st
 	})
 }
 
+// before lets a test hold up what is sent on paths that end so.
+func before(t testing.TB, c *cloud, suffix string, hold func()) {
+	t.Helper()
+	own := http.DefaultTransport.(*http.Transport).Clone()
+	t.Cleanup(own.CloseIdleConnections)
+	c.transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+		if strings.HasSuffix(r.URL.Path, suffix) {
+			hold()
+		}
+		return own.RoundTrip(r)
+	})
+}
+
 // pass lets time go by everywhere, and does what is due then.
 func (d *desk) pass(t testing.TB, c *cloud, by time.Duration) {
 	t.Helper()

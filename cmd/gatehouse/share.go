@@ -19,7 +19,7 @@ type request struct {
 	Identity string        `arg:"" help:"The identity to act as."`
 	Lock     string        `arg:"" help:"The lock's id; gatehouse doors lists them."`
 	ID       string        `env:"-" placeholder:"ID" help:"Your own id for it: asked again with the same id, it is not done again."`
-	Wait     time.Duration `env:"-" placeholder:"TIME" help:"Wait so long for the outcome, at most a minute."`
+	Wait     time.Duration `env:"-" placeholder:"TIME" help:"Wait so long for the outcome, at most a minute. Default: 30s for an unlock, else not at all."`
 	JSON     bool          `env:"-" help:"Print JSON."`
 }
 
@@ -144,7 +144,13 @@ func (c *revokeCommand) Run(ctx context.Context, t *terminal) error {
 
 type unlockCommand struct{ request }
 
+// unlockWait is how long an unlock is waited for that no time was given for: it tells whether the door was opened.
+const unlockWait = 30 * time.Second
+
 func (c *unlockCommand) Run(ctx context.Context, t *terminal) error {
+	if c.Wait == 0 {
+		c.Wait = unlockWait
+	}
 	return c.ask(ctx, t, map[string]any{"type": sharing.Unlock})
 }
 

@@ -1,0 +1,157 @@
+package sharing_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse/doordeck/doordecksim"
+	"gatehouse/events"
+	"gatehouse/internal/sqldb/sqldbtest"
+	"gatehouse/sharing"
+)
+
+// A worker that stalls between writing down that it sends and sending, until its lane is another's, changes
+// nothing any more of what that one finds out: an unlock is not sent again, a share or revoke is once more.
+func TestAWorkerThatStallsWhileItSends(t *testing.T) {
+	for name, row := range map[string]struct {
+		body   string
+		want   sharing.Status
+		sends  int // of both together
+		member bool
+	}{
+		"unlock": {`{"type":"unlock","lock":"%s"}`, sharing.Unknown, 1, false},
+		"share":  {`{"type":"share","lock":"%s","invitees":[{"email":"ana@example.test"}]}`, sharing.Applied, 2, true},
+		"revoke": {`{"type":"revoke","lock":"%s","invitees":[{"foreign_key":"visitor-dora"}]}`, sharing.Applied, 2, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, keys := newCloud(t, doordecksim.Options{Strict: true}), keyset(t)
+			stalled, resume := make(chan struct{}), make(chan struct{})
+			db := sqldbtest.SQLite(t)
+			before(t, c, "/execute", func() { close(stalled); <-resume })
+			first := newDesk(t, db, keys, c)
+			c.transport = nil
+			second := newDesk(t, db, keys, c)
+			a := first.submit(t, row.body, front)
+			ended := make(chan error, 1)
+			go func() { ended <- first.ops.Step(t.Context()) }()
+			<-stalled
+			sent := c.Stats().Requests[execute]
+			must(t, second.ops.Step(t.Context()))
+			if a = second.state(t, a); a.Status != row.want {
+				t.Errorf("to the second it is %s", text(a))
+			}
+			if n := c.Stats().Requests[execute] - sent; n != row.sends-1 {
+				t.Errorf("the second sent %d times", n)
+			}
+			close(resume)
+			if err := <-ended; err == nil || !strings.Contains(err.Error(), "another worker") {
+				t.Errorf("the first ends with %v", err)
+			}
+			if late := second.state(t, a); text(late) != text(a) {
+				t.Errorf("the first makes it %s", text(late))
+			}
+			if n := c.Stats().Requests[execute] - sent; n != row.sends {
+				t.Errorf("both sent %d times", n)
+			}
+			if said := fmt.Sprint(second.said(t, a.Operation)); said != fmt.Sprintf("[%s]", row.want) {
+				t.Errorf("messages say %s", said)
+			}
+			if got := strings.Contains(c.members(front), "visitor-ana"); got != row.member {
+				t.Errorf("the door has %s", c.members(front))
+			}
+		})
+	}
+}
+
+// What is open for an identity ends when it is deleted, and nothing is signed as it any more.
+func TestADeletedIdentitysOperationsEnd(t *testing.T) {
+	c := newCloud(t, doordecksim.Options{Strict: true})
+	d := newDesk(t, sqldbtest.SQLite(t), keyset(t), c)
+	waits := d.submit(t, `{"type":"share","lock":"%s","valid_for":"24h","invitees":[{"email":"ana@example.test"}]}`, boat)
+	must(t, d.ops.Step(t.Context()))
+	c.Faults().RateLimit(execute, 1, "1")
+	tried := d.submit(t, `{"type":"share","lock":"%s","valid_for":"24h","invitees":[{"email":"ana@example.test"}]}`, front)
+	behind := d.submit(t, `{"type":"revoke","lock":"%s","valid_for":"24h","invitees":[{"foreign_key":"visitor-dora"}]}`, front)
+	must(t, d.ops.Step(t.Context()))
+	if waits, tried = d.state(t, waits), d.state(t, tried); waits.Status != sharing.Queued || tried.Status != sharing.Running {
+		t.Fatalf("%s\n%s", text(waits), text(tried))
+	}
+	must(t, d.Delete(t.Context(), "acme"))
+	arrived, _ := c.sent(t)
+	for range 8 {
+		d.pass(t, c, 8*time.Second)
+	}
+	for _, a := range []sharing.Answer{waits, tried, behind} {
+		if a = d.state(t, a); a.Status != sharing.Failed || a.Results[0].Error != "no_identity" {
+			t.Error(text(a))
+		}
+	}
+	if n, _ := c.sent(t); n != arrived {
+		t.Errorf("%d more were sent", n-arrived)
+	}
+}
+
+// What was signed while the database took long is not sent late: an unlock not at all, a share signed again. When the gateway
+// stops meanwhile, nothing leaves any more.
+func TestWhatWaitsForTheDatabaseIsNotSentLate(t *testing.T) {
+	for name, row := range map[string]struct {
+		body    string
+		passes  time.Duration
+		stops   bool
+		want    sharing.Status
+		arrived int
+	}{
+		"an unlock":      {`{"type":"unlock","lock":"%s"}`, 10 * time.Second, false, sharing.Expired, 0},
+		"a share":        {`{"type":"share","lock":"%s","valid_for":"1h","invitees":[{"email":"ana@example.test"}]}`, 40 * time.Second, false, sharing.Applied, 1},
+		"a last unlock":  {`{"type":"unlock","lock":"%s"}`, 0, true, sharing.Running, 0},
+		"a last share":   {`{"type":"share","lock":"%s","invitees":[{"email":"ana@example.test"}]}`, 0, true, sharing.Running, 0},
+		"nothing passes": {`{"type":"unlock","lock":"%s"}`, 0, false, sharing.Applied, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCloud(t, doordecksim.Options{Strict: true})
+			d := newDesk(t, sqldbtest.SQLite(t), keyset(t), c)
+			a := d.submit(t, row.body, front)
+			held, resume := make(chan struct{}), make(chan struct{})
+			stored := make(chan error, 1)
+			go func() {
+				stored <- d.events.Do(t.Context(), func(context.Context, *events.Tx) error {
+					close(held)
+					<-resume
+					return nil
+				})
+			}()
+			<-held
+			ctx, stop := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- d.ops.Pass(ctx, t.Context(), "acme", front) }()
+			time.Sleep(200 * time.Millisecond) // until it waits; if it does not yet, nothing is shown
+			c.Advance(row.passes)
+			d.advance(row.passes)
+			if row.stops {
+				stop()
+			}
+			close(resume)
+			must(t, <-stored)
+			must(t, <-ended)
+			for range 3 {
+				if !row.stops {
+					d.pass(t, c, time.Second)
+				}
+			}
+			stop()
+			if a = d.state(t, a); a.Status != row.want {
+				t.Error(text(a))
+			}
+			if n, _ := c.sent(t); n != row.arrived {
+				t.Errorf("%d arrived", n)
+			}
+			if n := c.Stats().Answers[403]; n != 0 {
+				t.Errorf("%d were refused", n)
+			}
+		})
+	}
+}
