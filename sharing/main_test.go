@@ -91,6 +91,7 @@ type replica struct {
 	log    *lines
 	reg    *prometheus.Registry
 	offset atomic.Int64 // of its clock
+	close  func()       // ends the log
 }
 
 func (r *replica) now() time.Time          { return time.Now().Add(time.Duration(r.offset.Load())) }
@@ -108,7 +109,8 @@ func newReplica(t testing.TB, db *sqldb.DB, keyset string, c *cloud) *replica {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = r.events.Run(ctx) }()
-	t.Cleanup(func() { cancel(); <-done })
+	r.close = func() { cancel(); <-done }
+	t.Cleanup(r.close)
 	r.audit = &audit.Log{DB: db, Commit: func(ctx context.Context, change func(context.Context, *sqldb.Tx) error) error {
 		return r.events.DoUrgent(ctx, func(ctx context.Context, tx *events.Tx) error { return change(ctx, tx.Tx) })
 	}}

@@ -91,6 +91,28 @@ func TestAnIdentityTokenIsShownNowhere(t *testing.T) {
 	}
 }
 
+// Of an identity that was deleted nothing is left in the database's files: SQLite would leave it in the gaps of its pages.
+func TestADeletedIdentityIsGoneFromDisk(t *testing.T) {
+	dir := t.TempDir()
+	db, err := sqldb.Open(t.Context(), "", dir)
+	must(t, err)
+	db.SignWith(sqldbtest.Sign)
+	_, err = migrations.Up(t.Context(), db.Writer().DB, db.Postgres())
+	must(t, err)
+	d := newDesk(t, db, keyset(t), newCloud(t, doordecksim.Options{}))
+	_, err = d.Create(t.Context(), sharing.IdentityRequest{Name: "zed", Subject: "tell-tale-subject", Email: "tell-tale@example.test", DisplayName: "Tell Tale"})
+	must(t, err)
+	if !strings.Contains(strings.ToLower(read(t, dir)), "tell-tale") {
+		t.Fatal("it is not where it is looked for")
+	}
+	must(t, d.Delete(t.Context(), "zed"))
+	d.close()
+	must(t, db.Close()) // which empties the write-ahead log
+	if left := strings.ToLower(read(t, dir)); strings.Contains(left, "tell-tale") || strings.Contains(left, "tell tale") {
+		t.Error("something is left")
+	}
+}
+
 // read is everything in a directory.
 func read(t testing.TB, dir string) string {
 	t.Helper()

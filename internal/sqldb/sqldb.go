@@ -62,8 +62,9 @@ func Open(ctx context.Context, url, dataDir string) (*DB, error) {
 }
 
 func openSQLite(ctx context.Context, path string) (*DB, error) {
+	// secure_delete overwrites what is deleted in its page; SQLite would leave it there until the room is used again.
 	// busy_timeout comes into play only with other processes reading the file, such as a backup.
-	const pragmas = "?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=5000&_foreign_keys=on"
+	const pragmas = "?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=5000&_foreign_keys=on&_secure_delete=FAST"
 	file := "file:" + (&url.URL{Path: path}).EscapedPath()
 	write := sqlitePool(file+pragmas+"&_txlock=immediate&_cache_size=-32000",
 		// A burst of commits appends without copying pages back in between.
