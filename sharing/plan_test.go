@@ -16,7 +16,7 @@ func TestHistoryIsNotReadAgainAndAgain(t *testing.T) {
 		{"what is due", sharing.DueLanes, "operations_due (due_at<?)"},
 		{"how many wait", sharing.OpenOf, "operations_lane (identity=?)"},
 		{"what is alive", sharing.AliveFor, "operations_alive (identity=? AND lock=? AND alive_at>?)"},
-		{"what came later", sharing.Overtaking, "operations_door (identity=? AND lock=? AND seq>?)"},
+		{"what came later", sharing.Overtaking + `?) GROUP BY p.user_id`, "operations_door (identity=? AND lock=? AND seq>?)"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			var plan []struct {

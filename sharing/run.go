@@ -93,6 +93,9 @@ func (r *run) pause(ctx context.Context) error {
 	wait := firstRetry << min(r.op.Attempts-1, 10)
 	wait = max(min(wait, lastRetry), min(r.asked, mostAsked))
 	due := now.Add(wait/2 + rand.N(wait/2+1)).UnixMilli()
+	if aside := when(r.op.ReceivedAt).Add(usualAge); r.op.Waits && now.Before(aside) {
+		due = min(due, aside.UnixMilli()) // then those behind go on
+	}
 	for _, p := range r.op.with(Accepted, Running) {
 		due = min(due, max(r.op.endsAt(p), now.UnixMilli()))
 	}
@@ -174,6 +177,11 @@ func (r *run) people(ctx context.Context) error {
 	if !r.find(ctx) {
 		return nil
 	}
+	overtaken, err := r.store.overtaken(ctx, r.op)
+	if err != nil {
+		return err
+	}
+	r.letGo(func(p *part) bool { _, later := overtaken[p.UserID]; return later })
 	lock, ok := r.lock(ctx)
 	if !ok {
 		return nil

@@ -17,6 +17,8 @@ const (
 	maxLanes = 64
 	// stopFor is how long what was sent may still be answered when the gateway stops.
 	stopFor = 6 * time.Second
+	// maxAside is how many operations of a lane may be tried again and again without holding up the others.
+	maxAside = 8
 	// troubled is how long a lane is left alone when the database failed.
 	troubled = 2 * time.Second
 )
@@ -114,11 +116,12 @@ func (o *Operations) work(stopping, ctx context.Context, l lane) (worked bool) {
 // pass runs a lane's operations in their order as far as they go now, and looks after those that were sent.
 func (o *Operations) pass(stopping, ctx context.Context, l lane) error {
 	revoked := map[string][]*part{}
+	aside, behind := 0, int64(0) // what has stepped aside, and the last of it
 	for stopping.Err() == nil {
 		if err := o.expire(ctx, l); err != nil {
 			return err
 		}
-		op, err := o.store.head(ctx, l)
+		op, err := o.store.head(ctx, l, behind)
 		if err != nil {
 			return fmt.Errorf("opening an operation: %w", err)
 		}
@@ -126,15 +129,20 @@ func (o *Operations) pass(stopping, ctx context.Context, l lane) error {
 			break
 		}
 		r := &run{Operations: o, op: op, stopping: stopping, revoked: revoked}
-		if op.DueAt > o.now().UnixMilli() {
+		parked := behind > 0 && op.Attempts == 0
+		if now := o.now(); op.DueAt > now.UnixMilli() && !parked {
 			if err := r.hold(ctx); err != nil {
 				return err
 			}
-			if op.Stage == stageSend {
+			switch {
+			case op.Stage != stageSend:
+			case aside < maxAside && op.stepsAside(now):
+				aside, behind = aside+1, op.Seq
+			default:
 				if err := o.store.park(ctx, op); err != nil {
 					return err
 				}
-				break
+				return o.follow(ctx, l)
 			}
 			continue
 		}
@@ -151,6 +159,13 @@ func (o *Operations) pass(stopping, ctx context.Context, l lane) error {
 		return nil
 	}
 	return o.follow(ctx, l)
+}
+
+// stepsAside tells whether those behind an operation go on without it: one that may wait for its door and has been
+// tried for a minute would hold up revokes for as long as it may wait. Whom something later was sent for in the
+// meantime it lets go.
+func (o *operation) stepsAside(now time.Time) bool {
+	return o.Waits && o.Attempts > 0 && now.Sub(when(o.ReceivedAt)) >= usualAge
 }
 
 // expire ends what waited for its turn too long.

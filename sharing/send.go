@@ -299,14 +299,15 @@ func (r *run) yield(ctx context.Context) error {
 	if _, err := r.directed.find(ctx, r.session, unknown); err != nil {
 		r.log.Debug("looking up whom revokes concern", "identity", r.op.Identity, "error", err)
 	}
-	r.letGo(targets)
+	r.letGo(func(p *part) bool { return p.among(targets) })
 	return nil
 }
 
-func (r *run) letGo(targets []*part) {
+// letGo sends nothing more for people for whom something later comes, or has come.
+func (r *run) letGo(of func(*part) bool) {
 	for _, p := range r.op.with(Accepted, Running) {
 		switch {
-		case !p.among(targets):
+		case !of(p):
 		case p.Status == Accepted && p.ExpiresAt <= r.now().UnixMilli():
 			p.Status, p.Error = Cancelled, whyOvertaken
 		default:

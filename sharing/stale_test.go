@@ -155,3 +155,29 @@ func TestWhatWaitsForTheDatabaseIsNotSentLate(t *testing.T) {
 		})
 	}
 }
+
+// What was lost on its way once is feared until its time is over, also when a second try is found done.
+func TestWhatWasSentTwiceIsFearedTwice(t *testing.T) {
+	c := newCloud(t, doordecksim.Options{Strict: true})
+	d := newDesk(t, sqldbtest.SQLite(t), keyset(t), c)
+	share := d.submit(t, `{"type":"share","lock":"%s","invitees":[{"email":"ana@example.test"}]}`, front)
+	c.Faults().CutBefore(execute, 1)
+	must(t, d.ops.Step(t.Context()))
+	c.Faults().CutAfter(execute, 1)
+	d.pass(t, c, 2*time.Second)
+	d.pass(t, c, 4*time.Second)
+	if share = d.state(t, share); share.Status != sharing.Applied {
+		t.Fatal(text(share))
+	}
+	revoke := d.submit(t, `{"type":"revoke","lock":"%s","invitees":[{"email":"ana@example.test"}]}`, front)
+	must(t, d.ops.Step(t.Context()))
+	if revoke = d.state(t, revoke); revoke.Status != sharing.Running || strings.Contains(c.members(front), "visitor-ana") {
+		t.Errorf("while the first may still come: %s, and the door has %s", text(revoke), c.members(front))
+	}
+	for range 6 {
+		d.pass(t, c, 8*time.Second)
+	}
+	if revoke = d.state(t, revoke); revoke.Status != sharing.Applied {
+		t.Error(text(revoke))
+	}
+}

@@ -3,6 +3,7 @@ package sharing
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"gatehouse/events"
 )
@@ -35,9 +36,9 @@ func (s *store) due(ctx context.Context, limit int) ([]lane, error) {
 	return lanes, nil
 }
 
-// head returns the first operation of a lane that is not sent yet, nil when there is none.
-func (s *store) head(ctx context.Context, l lane) (*operation, error) {
-	found, err := s.load(ctx, inLane+` ORDER BY seq LIMIT 1`, l.identity, l.lock, stageSend)
+// head returns the first operation of a lane behind another that is not sent yet, nil when there is none.
+func (s *store) head(ctx context.Context, l lane, behind int64) (*operation, error) {
+	found, err := s.load(ctx, inLane+` AND seq > ? ORDER BY seq LIMIT 1`, l.identity, l.lock, stageSend, behind)
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
@@ -143,7 +144,7 @@ const overtaking = `SELECT p.user_id, MAX(CASE WHEN p.status IN ('queued', 'appl
 		AND p.error IN ('', 'undone') THEN 1 ELSE 0 END) > 0 AS settled
 	FROM operations o JOIN operation_parts p ON p.operation = o.id
 	WHERE o.identity = ? AND o.lock = ? AND o.seq > ? AND p.tries > 0 AND p.status IN ('running', 'queued', 'watched', 'applied', 'confirmed')
-	AND p.user_id IN (SELECT q.user_id FROM operation_parts q WHERE q.operation = ? AND q.user_id <> '') GROUP BY p.user_id`
+	AND p.user_id IN (`
 
 // overtaken returns those of an operation's people for whom a later one has been sent and not refused, and
 // whether that is known to be done, or to wait for the door.
@@ -152,7 +153,13 @@ func (s *store) overtaken(ctx context.Context, o *operation) (map[string]bool, e
 		UserID  string `db:"user_id"`
 		Settled bool
 	}
-	err := s.db.Select(ctx, &rows, overtaking, o.Identity, o.Lock, o.Seq, o.ID)
+	args := []any{o.Identity, o.Lock, o.Seq}
+	for _, p := range o.parts {
+		if p.UserID != "" {
+			args = append(args, p.UserID)
+		}
+	}
+	err := s.db.Select(ctx, &rows, overtaking+`''`+strings.Repeat(`, ?`, len(args)-3)+`) GROUP BY p.user_id`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading what was asked after operation %s: %w", o.ID, err)
 	}
