@@ -102,15 +102,19 @@ func (t Topic) Type() string {
 }
 
 func (t Topic) source() string {
+	owner := Token(t.owner)
+	if owner == emptyToken || strings.HasPrefix(owner, hashedPrefix) {
+		owner = "%25" + owner[1:] // a source is a URI reference, in which these would not be escapes
+	}
 	switch {
 	case ofIdentity(t.kind):
-		return "/doordeck/identities/" + Token(t.owner)
+		return "/doordeck/identities/" + owner
 	case t.kind == kindEndpoint:
-		return "/gatehouse/endpoints/" + Token(t.owner)
+		return "/gatehouse/endpoints/" + owner
 	case t.kind == kindAudit:
 		return "/gatehouse"
 	}
-	return "/doorflow/accounts/" + Token(t.owner)
+	return "/doorflow/accounts/" + owner
 }
 
 // account is the DoorFlow account that the topic belongs to, "" if it belongs to none. One that cannot

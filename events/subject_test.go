@@ -1,8 +1,10 @@
 package events_test
 
 import (
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 
@@ -136,4 +138,15 @@ func FuzzPatternMatch(f *testing.F) {
 			t.Fatalf("%q matches %q: %v, NATS says %v", pattern, subject, got, want)
 		}
 	})
+}
+
+// A source is a URI reference, whatever an account is called.
+func TestSourcesAreReferences(t *testing.T) {
+	for _, account := range []string{"hX9aQ2", "", "a b/c%", strings.Repeat("x", 97)} {
+		m := events.NewMessage(events.ConnectionTopic(account, "active"), time.Now(), nil)
+		u, err := url.Parse(m.Source)
+		if err != nil || u.EscapedPath() != m.Source || strings.Count(u.EscapedPath(), "/") != 3 {
+			t.Errorf("%q: %q %v", account, m.Source, err)
+		}
+	}
 }

@@ -2,10 +2,14 @@ package sharing
 
 import (
 	"context"
+	"database/sql"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"gatehouse/internal/invalid"
 )
 
 // Fold is how the statuses of people become that of their operation; done tells whether nothing is left to do.
@@ -74,3 +78,15 @@ func (o *Operations) Step(ctx context.Context) error {
 
 // TakeWait takes "wait" out of an operation.
 var TakeWait = takeWait
+
+// FaultWords are the words of all faults there are, in order.
+func FaultWords() []string {
+	all := []string{
+		faultOf(&NotReadyError{}).Word, faultOf(invalid.Field("x", "y")).Word, faultOf(sql.ErrConnDone).Word, faultOf(errPanicked).Word,
+	}
+	for _, f := range faults {
+		all = append(all, f.word)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}

@@ -83,7 +83,7 @@ func TestWhichListenerServesWhat(t *testing.T) {
 		"admin":              {f.Admin(), 200, 404},
 		"ops":                {f.Ops(), 404, 404},
 	} {
-		for path, want := range map[string]int{"GET /v1/messages": row.api, "POST /webhooks/doorflow": row.webhooks, "GET /livez": 200, "GET /openapi.yaml": 200} {
+		for path, want := range map[string]int{"GET /v1/messages": row.api, "POST /webhooks/doorflow": row.webhooks, "GET /livez": 200, "GET /openapi.yaml": 200, "GET /asyncapi.yaml": 200} {
 			method, path, _ := cut(path)
 			if w := do(row.h, authorized(method, path, nil)); w.Code != want {
 				t.Errorf("%s: %s %s gives %d, want %d", name, method, path, w.Code, want)

@@ -7,9 +7,17 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-//go:embed openapi.yaml
-var openAPI []byte
+var (
+	//go:embed openapi.yaml
+	openAPI []byte
+	//go:embed asyncapi.yaml
+	asyncAPI []byte
+)
 
 func serveOpenAPI(c echo.Context) error {
 	return c.Blob(http.StatusOK, "application/yaml", openAPI)
+}
+
+func serveAsyncAPI(c echo.Context) error {
+	return c.Blob(http.StatusOK, "application/yaml", asyncAPI)
 }

@@ -1,9 +1,11 @@
 package web_test
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -100,9 +102,14 @@ func examples(at any, place []string) (found [][]string) {
 
 func TestTheDescriptionAndTheRouteTableAgree(t *testing.T) {
 	f := newFixture(t, everyRoute)
-	for path, contentType := range map[string]string{"/openapi.yaml": "application/yaml"} {
-		if w := do(f.Public(true), httptest.NewRequest("GET", path, nil)); w.Code != http.StatusOK || w.Header().Get("Content-Type") != contentType {
-			t.Errorf("%s: %d %s", path, w.Code, w.Header().Get("Content-Type"))
+	for _, name := range []string{"openapi.yaml", "asyncapi.yaml"} {
+		file, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := do(f.Public(true), httptest.NewRequest("GET", "/"+name, nil))
+		if w.Code != http.StatusOK || w.Header().Get("Content-Type") != "application/yaml" || !bytes.Equal(w.Body.Bytes(), file) {
+			t.Errorf("%s: %d %s", name, w.Code, w.Header().Get("Content-Type"))
 		}
 	}
 	described := map[string]bool{}

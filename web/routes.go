@@ -111,6 +111,7 @@ func (s *Server) healthRoutes(e *echo.Echo) {
 	e.GET("/readyz", s.readyz)
 	e.HEAD("/readyz", s.readyz)
 	e.GET("/openapi.yaml", serveOpenAPI)
+	e.GET("/asyncapi.yaml", serveAsyncAPI)
 }
 
 func (s *Server) publicRoutes(e *echo.Echo) {

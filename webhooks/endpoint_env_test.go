@@ -108,6 +108,7 @@ func (p *post) say(topic events.Topic) (writer, seq int64) {
 // said are the statuses that were said of an endpoint, with the reason after a colon.
 func (p *post) said(id string) string {
 	p.t.Helper()
+	asDescribed(p.t, p.db, "gatehouse.endpoint."+id+".")
 	var bodies []string
 	must(p.t, p.db.Select(p.t.Context(), &bodies, `SELECT body FROM messages WHERE subject LIKE ? ORDER BY writer, seq`, "gatehouse.endpoint."+id+".%"))
 	var all []string

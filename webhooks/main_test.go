@@ -164,6 +164,7 @@ func (g *gateway) count(t *testing.T, query string, args ...any) int {
 // bodies returns what has been said on the subjects that begin so.
 func (g *gateway) bodies(t *testing.T, subject string) []string {
 	t.Helper()
+	asDescribed(t, g.db, subject)
 	var all []string
 	if err := g.db.Select(t.Context(), &all, `SELECT body FROM messages WHERE subject LIKE ? ORDER BY writer, seq`, subject+"%"); err != nil {
 		t.Fatal(err)

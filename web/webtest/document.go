@@ -2,6 +2,7 @@ package webtest
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"strconv"
@@ -120,4 +121,36 @@ func (d *Document) schema(pointer string) (*jsonschema.Schema, error) {
 	}
 	d.compiled[pointer] = schema
 	return schema, nil
+}
+
+// Inline writes what is found at names without references to elsewhere, as JSON with its names in order.
+func (d *Document) Inline(names ...string) ([]byte, error) {
+	_, found := d.Find(names...)
+	if found == nil {
+		return nil, fmt.Errorf("there is nothing at %v", names)
+	}
+	var inline func(any) any
+	inline = func(at any) any {
+		_, at = d.follow("", at)
+		switch at := at.(type) {
+		case map[string]any:
+			whole := make(map[string]any, len(at))
+			for name, below := range at {
+				whole[name] = inline(below)
+			}
+			return whole
+		case []any:
+			whole := make([]any, len(at))
+			for i, below := range at {
+				whole[i] = inline(below)
+			}
+			return whole
+		}
+		return at
+	}
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(inline(found))
+	return bytes.TrimSpace(out.Bytes()), err
 }
