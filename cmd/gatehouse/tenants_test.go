@@ -74,6 +74,7 @@ var access = map[string]route{
 	"GET /readyz":                       {},
 	"HEAD /readyz":                      {},
 	"GET /openapi.yaml":                 {},
+	"GET /asyncapi.yaml":                {},
 	"POST /webhooks/doorflow":           {},
 	"GET /oauth/start/:link":            {},
 	"POST /oauth/start/:link":           {},
