@@ -72,9 +72,13 @@ func (r *Retention) Sweep(ctx context.Context) error {
 	return nil
 }
 
+// Keep is asked by who else reads the log, before messages of a writer up to a place are removed in the same
+// transaction. It returns up to where they may be.
+type Keep func(ctx context.Context, tx *Tx, writer, upto int64) (int64, error)
+
 // PruneMessages removes messages older than the retention, of this process's writers, that have been
-// relayed, then checkpoints that stand for nothing any more, then writers without messages.
-func PruneMessages(l *Log, retention time.Duration) Pruner {
+// relayed and that nobody else keeps, then checkpoints that stand for nothing any more, then writers without messages.
+func PruneMessages(l *Log, retention time.Duration, keep ...Keep) Pruner {
 	return func(ctx context.Context, tx *Tx) (int64, error) {
 		cutoff := time.Now().Add(-retention).UnixMilli()
 		var writers []struct{ ID, Cursor int64 }
@@ -84,7 +88,7 @@ func PruneMessages(l *Log, retention time.Duration) Pruner {
 			return 0, fmt.Errorf("reading the writers: %w", err)
 		}
 		for _, w := range writers {
-			n, err := pruneWriter(ctx, tx, w.ID, w.Cursor, cutoff)
+			n, err := pruneWriter(ctx, tx, w.ID, w.Cursor, cutoff, keep)
 			if n > 0 || err != nil {
 				return n, err
 			}
@@ -100,12 +104,18 @@ func PruneMessages(l *Log, retention time.Duration) Pruner {
 }
 
 // pruneWriter removes up to PruneStep of a writer's oldest messages. They lie in the order of time.
-func pruneWriter(ctx context.Context, tx *Tx, writer, cursor, cutoff int64) (int64, error) {
+func pruneWriter(ctx context.Context, tx *Tx, writer, cursor, cutoff int64, keep []Keep) (int64, error) {
 	var last int64
 	const query = `SELECT COALESCE(MAX(seq), 0) FROM (SELECT seq, at FROM messages WHERE writer = ? ORDER BY seq LIMIT ?) AS oldest
 		WHERE at < ? AND seq <= ?`
 	if err := tx.Get(ctx, &last, query, writer, PruneStep, cutoff, cursor); err != nil || last == 0 {
 		return 0, err
+	}
+	for _, k := range keep {
+		var err error
+		if last, err = k(ctx, tx, writer, last); err != nil {
+			return 0, err
+		}
 	}
 	n, err := tx.Exec(ctx, `DELETE FROM messages WHERE writer = ? AND seq <= ?`, writer, last)
 	if err != nil {

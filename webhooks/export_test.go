@@ -36,3 +36,15 @@ const (
 	MaxPages    = maxPages
 	ListenFirst = listenFirst
 )
+
+// Look looks for deliveries that have become due, now.
+func (d *Deliveries) Look(ctx context.Context) error { return d.look(ctx) }
+
+// NextAttempt is the schedule.
+var NextAttempt = nextAttempt
+
+// OutcomeOf classes a status.
+var OutcomeOf = outcomeOf
+
+// Cleaned is what is kept of an answer.
+var Cleaned = cleaned

@@ -1,0 +1,96 @@
+package webhooks
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"gatehouse/internal/invalid"
+)
+
+const (
+	usualDeliveries = 50
+	mostDeliveries  = 200
+	maxReplayBody   = 64 << 10
+)
+
+// DeliveryHandlers are the routes about deliveries. They return errors of this package and *invalid.Error; the server
+// chooses the statuses.
+type DeliveryHandlers struct {
+	Of *Deliveries
+	// Limits are what the caller is held to.
+	Limits func(echo.Context) Limits
+}
+
+// List is GET /v1/endpoints/:id/deliveries.
+func (h *DeliveryHandlers) List(c echo.Context) error {
+	limit, err := invalid.Limit(c.QueryParam("limit"), usualDeliveries, mostDeliveries)
+	if err != nil {
+		return err
+	}
+	page, next, err := h.Of.List(c.Request().Context(), c.Param("id"), c.QueryParam("status"), c.QueryParam("after"), limit, h.Limits(c))
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, struct {
+		Items []Delivery `json:"items"`
+		Next  string     `json:"next,omitempty"`
+	}{page, next})
+}
+
+// Get is GET /v1/deliveries/:id.
+func (h *DeliveryHandlers) Get(c echo.Context) error {
+	one, err := h.Of.Get(c.Request().Context(), c.Param("id"), h.Limits(c))
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, one)
+}
+
+// Retry is POST /v1/deliveries/:id/retry.
+func (h *DeliveryHandlers) Retry(c echo.Context) error {
+	one, err := h.Of.Retry(c.Request().Context(), c.Param("id"), h.Limits(c))
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusAccepted, one)
+}
+
+// Replay is POST /v1/endpoints/:id/replay.
+func (h *DeliveryHandlers) Replay(c echo.Context) error {
+	var body struct {
+		Since    string   `json:"since"`
+		Until    string   `json:"until"`
+		Subjects []string `json:"subjects"`
+		After    string   `json:"after"`
+	}
+	if err := invalid.Body(c.Response(), c.Request(), maxReplayBody, &body); err != nil {
+		return err
+	}
+	q := ReplayRequest{Subjects: body.Subjects, After: body.After}
+	var err error
+	if q.Since, err = timeField("since", body.Since); err != nil {
+		return err
+	}
+	if q.Until, err = timeField("until", body.Until); err != nil {
+		return err
+	}
+	done, err := h.Of.Replay(c.Request().Context(), c.Param("id"), q, h.Limits(c))
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusAccepted, done)
+}
+
+// timeField reads a time that may be absent.
+func timeField(name, value string) (time.Time, error) {
+	if value == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339, value)
+	if err != nil {
+		return t, invalid.Field(name, "must be a time such as 2026-01-01T00:00:00Z (RFC 3339)")
+	}
+	return t, nil
+}

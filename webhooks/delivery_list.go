@@ -1,0 +1,151 @@
+package webhooks
+
+import (
+	"context"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"time"
+
+	"gatehouse/events"
+	"gatehouse/internal/audit"
+	"gatehouse/internal/invalid"
+)
+
+// listedAttempts is how many of a delivery's attempts a list shows.
+const listedAttempts = 5
+
+// List returns an endpoint's deliveries, those of the newest messages first, and the cursor of the next page, "" at the
+// end. status narrows them down, "" does not.
+func (d *Deliveries) List(ctx context.Context, endpoint, status, after string, limit int, of Limits) ([]Delivery, string, error) {
+	if _, err := d.Endpoints.Get(ctx, endpoint, of); err != nil {
+		return nil, "", err
+	}
+	below, err := parseMessageCursor(after)
+	if err != nil {
+		return nil, "", err
+	}
+	where, args := ` WHERE d.endpoint_id = ? AND d.message_id < ?`, []any{endpoint, below}
+	switch status {
+	case "":
+	case stateDelivered:
+		where += ` AND d.state = 'delivered'`
+	case stateWaiting, stateParked: // an index holds just these
+		where, args = where+` AND d.state <> 'delivered' AND d.state = ?`, append(args, status)
+	default:
+		return nil, "", invalid.Field("status", "must be waiting, delivered or parked")
+	}
+	var rows []deliveryRow
+	if err := d.DB.Select(ctx, &rows, selectDelivery+where+` ORDER BY d.message_id DESC LIMIT ?`, append(args, limit+1)...); err != nil {
+		return nil, "", fmt.Errorf("listing deliveries: %w", err)
+	}
+	next := ""
+	if len(rows) > limit {
+		rows, next = rows[:limit], messageCursor(rows[limit-1].MessageID)
+	}
+	page, err := d.shown(ctx, rows, listedAttempts)
+	return page, next, err
+}
+
+// Get returns one delivery with all attempts that are kept, or ErrNoDelivery.
+func (d *Deliveries) Get(ctx context.Context, id string, of Limits) (Delivery, error) {
+	message, endpoint, err := parseDeliveryID(id)
+	if err != nil {
+		return Delivery{}, err
+	}
+	if _, err := d.endpointOf(ctx, endpoint, of); err != nil {
+		return Delivery{}, err
+	}
+	var row deliveryRow
+	err = d.DB.Get(ctx, &row, selectDelivery+` WHERE d.message_id = ? AND d.endpoint_id = ?`, message, endpoint)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Delivery{}, ErrNoDelivery
+	}
+	if err != nil {
+		return Delivery{}, fmt.Errorf("reading a delivery: %w", err)
+	}
+	one, err := d.shown(ctx, []deliveryRow{row}, keepAttempts)
+	if err != nil {
+		return Delivery{}, err
+	}
+	return one[0], nil
+}
+
+// endpointOf returns a delivery's endpoint. To those who may not know of it, there is no delivery either.
+func (d *Deliveries) endpointOf(ctx context.Context, id string, of Limits) (*Endpoint, error) {
+	e, err := d.Endpoints.Get(ctx, id, of)
+	if errors.Is(err, ErrNoEndpoint) {
+		return nil, ErrNoDelivery
+	}
+	return e, err
+}
+
+// Retry has a delivery sent again, whatever became of it, at once and by a new schedule. One that is just being sent is
+// left alone. Errors: ErrNoDelivery, ErrEndpointDisabled, ErrMessageGone.
+func (d *Deliveries) Retry(ctx context.Context, id string, of Limits) (Delivery, error) {
+	message, endpoint, err := parseDeliveryID(id)
+	if err != nil {
+		return Delivery{}, err
+	}
+	e, err := d.endpointOf(ctx, endpoint, of)
+	if err == nil && !e.Enabled {
+		err = ErrEndpointDisabled
+	}
+	if err != nil {
+		return Delivery{}, err
+	}
+	entry := audit.Entry{Actor: audit.ActorFrom(ctx), Action: "delivery.retry", Target: id, Outcome: audit.Done}
+	now, place := d.Now().UnixMilli(), d.place()
+	err = d.Log.Do(ctx, func(ctx context.Context, tx *events.Tx) error {
+		var there struct{ Rows, Body int64 }
+		err := tx.Get(ctx, &there, `SELECT (SELECT COUNT(*) FROM deliveries WHERE message_id = ? AND endpoint_id = ?) AS rows,
+			(SELECT COUNT(*) FROM messages WHERE id = ?) + (SELECT COUNT(*) FROM delivery_bodies WHERE message_id = ?) AS body`,
+			message, endpoint, message, message)
+		switch {
+		case err != nil:
+			return err
+		case there.Rows == 0:
+			return ErrNoDelivery
+		case there.Body == 0:
+			return ErrMessageGone
+		}
+		_, err = tx.Exec(ctx, `UPDATE deliveries SET state = 'waiting', holder = '', due_at = ?, place = ?, round_from = attempts, round_at = ?,
+			settled_at = 0 WHERE message_id = ? AND endpoint_id = ? AND (holder = '' OR due_at <= ?)`, now, place, now, message, endpoint, now)
+		if err == nil {
+			_, err = audit.Record(ctx, tx.Tx, entry)
+		}
+		return err
+	})
+	if err != nil {
+		return Delivery{}, err
+	}
+	d.lanes.stir(endpoint)
+	return d.Get(ctx, id, of)
+}
+
+// lastMessage is above every id.
+const lastMessage = "ffffffff-ffff-ffff-ffff-ffffffffffff"
+
+func messageCursor(id string) string { return base64.RawURLEncoding.EncodeToString([]byte(id)) }
+
+func parseMessageCursor(s string) (string, error) {
+	if s == "" {
+		return lastMessage, nil
+	}
+	if len(s) <= base64.RawURLEncoding.EncodedLen(len(lastMessage)) {
+		if id, err := base64.RawURLEncoding.DecodeString(s); err == nil && isEndpointID(string(id)) {
+			return string(id), nil
+		}
+	}
+	return "", invalid.Field("after", "is not a cursor that this list gave out")
+}
+
+// firstMessage is the smallest id of a moment, "" before there were any.
+func firstMessage(t time.Time) string {
+	ms := t.UnixMilli()
+	if ms <= 0 || ms >= 1<<48 {
+		return ""
+	}
+	return fmt.Sprintf("%08x-%04x-0000-0000-000000000000", ms>>16, ms&0xffff)
+}

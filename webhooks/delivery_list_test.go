@@ -1,0 +1,230 @@
+package webhooks_test
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"gatehouse/events"
+	"gatehouse/internal/invalid"
+	"gatehouse/internal/sqldb"
+	"gatehouse/internal/sqldb/sqldbtest"
+	"gatehouse/webhooks"
+)
+
+func TestListPagesAndFilters(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		o, b := newOffice(t, db, keysetFile(t)), newBMS(t)
+		e, _ := o.endpoint(b.URL)
+		ids := o.sayAtOnce(25)
+		o.settled()
+		b.says(http.StatusNotFound)
+		failing := o.say(1)[0]
+		await(t, "one waits", func() bool { return len(o.delivery(failing, e).Tried) == 1 })
+		var listed []string
+		for after := ""; ; {
+			page, next, err := o.List(t.Context(), e.ID, "", after, 10, webhooks.Limits{})
+			must(t, err)
+			for _, d := range page {
+				listed = append(listed, d.Message)
+			}
+			if after = next; next == "" {
+				break
+			}
+		}
+		want := append(slices.Clone(ids), failing)
+		slices.Reverse(want)
+		if !slices.Equal(listed, want) {
+			t.Errorf("listed\n%v, want\n%v", listed, want)
+		}
+		for status, n := range map[string]int{"delivered": 25, "waiting": 1, "parked": 0} {
+			page, _, err := o.List(t.Context(), e.ID, status, "", 50, webhooks.Limits{})
+			if err != nil || len(page) != n {
+				t.Errorf("%d are %s, want %d: %v", len(page), status, n, err)
+			}
+		}
+		_, _, err := o.List(t.Context(), e.ID, "lost", "", 50, webhooks.Limits{})
+		if fault, ok := errors.AsType[*invalid.Error](err); !ok || fault.Field != "status" {
+			t.Errorf("an unknown status: %v", err)
+		}
+		_, _, err = o.List(t.Context(), e.ID, "", "bm9wZQ", 50, webhooks.Limits{})
+		if fault, ok := errors.AsType[*invalid.Error](err); !ok || fault.Field != "after" {
+			t.Errorf("a cursor of nobody: %v", err)
+		}
+		held := webhooks.Limits{Accounts: []string{"other"}}
+		if _, _, err := o.List(t.Context(), e.ID, "", "", 50, held); !errors.Is(err, webhooks.ErrNoEndpoint) {
+			t.Errorf("somebody else's endpoint: %v", err)
+		}
+		if _, err := o.Get(t.Context(), failing+"."+e.ID, held); !errors.Is(err, webhooks.ErrNoDelivery) {
+			t.Errorf("somebody else's delivery: %v", err)
+		}
+		if _, err := o.Retry(t.Context(), failing+"."+e.ID, held); !errors.Is(err, webhooks.ErrNoDelivery) {
+			t.Errorf("retrying somebody else's delivery: %v", err)
+		}
+	})
+}
+
+func TestHealth(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		o, b := newOffice(t, db, keysetFile(t)), newBMS(t)
+		e, _ := o.endpoint(b.URL)
+		o.sayAtOnce(5)
+		o.settled()
+		b.says(http.StatusNotFound)
+		id := o.say(1)[0]
+		await(t, "one waits", func() bool { return len(o.delivery(id, e).Tried) == 1 })
+		o.stop() // which stores what was counted
+		all, err := o.Health(t.Context(), e.ID, "nobody")
+		must(t, err)
+		h := all[e.ID]
+		if age := o.clock.now().Sub(h.OldestWaiting); h.Delivered != 5 || h.Failed != 1 || h.Waiting != 1 || h.Parked != 0 || age < 0 || age > time.Minute || len(all) != 1 {
+			t.Errorf("health is %+v", all)
+		}
+	})
+}
+
+func TestReplay(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		o, b := newOffice(t, db, keysetFile(t)), newBMS(t)
+		before := o.say(10)
+		e, _ := o.endpoint(b.URL, ordered)
+		o.sayOf("other", 3)
+		after := o.say(5)
+		o.settled()
+		since, until := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+		done, err := o.Replay(t.Context(), e.ID, webhooks.ReplayRequest{Since: since, Until: until}, webhooks.Limits{})
+		if err != nil || done.Deliveries != 15 || done.Next != "" {
+			t.Fatalf("%+v, %v", done, err)
+		}
+		o.settled()
+		want := slices.Concat(after, before, after)
+		if got := b.ids(); !slices.Equal(got, want) {
+			t.Errorf("it got\n%v, want\n%v: what it had missed and what it had, under their own ids, in order", got, want)
+		}
+		if d := o.delivery(after[0], e); d.Attempts != 2 || len(d.Tried) != 2 {
+			t.Errorf("a replayed delivery is %+v", d)
+		}
+		none := webhooks.ReplayRequest{Since: since, Subjects: []string{"gatehouse.event.*.door.>"}}
+		if done, err := o.Replay(t.Context(), e.ID, none, webhooks.Limits{}); err != nil || done.Deliveries != 0 {
+			t.Errorf("narrowed down to nothing: %+v, %v", done, err)
+		}
+		for field, q := range map[string]webhooks.ReplayRequest{
+			"since": {}, "until": {Since: until, Until: since}, "subjects": {Since: since, Subjects: []string{"a..b"}}, "after": {Since: since, After: "?"},
+		} {
+			_, err := o.Replay(t.Context(), e.ID, q, webhooks.Limits{})
+			if fault, ok := errors.AsType[*invalid.Error](err); !ok || fault.Field != field {
+				t.Errorf("%s: %v", field, err)
+			}
+		}
+		if n := o.count(`SELECT COUNT(*) FROM audit_log WHERE action = 'endpoint.replay'`); n != 2 {
+			t.Errorf("%d replays are in the audit log", n)
+		}
+	})
+}
+
+// A message that is replayed before it is fanned out is delivered once by either.
+func TestReplayOverlapsTheFanOut(t *testing.T) {
+	o, b := newOffice(t, sqldbtest.SQLite(t), keysetFile(t)), newBMS(t)
+	e, _ := o.endpoint(b.URL)
+	for range 20 {
+		said := make(chan struct{})
+		go func() { o.sayAtOnce(10); close(said) }()
+		_, err := o.Replay(t.Context(), e.ID, webhooks.ReplayRequest{Since: time.Now().Add(-time.Second), Until: time.Now().Add(time.Hour)}, webhooks.Limits{})
+		must(t, err)
+		<-said
+	}
+	o.settled()
+	if n := len(b.times()); n != 200 {
+		t.Errorf("%d of 200 messages came", n)
+	}
+	for id, n := range b.times() {
+		if d := o.delivery(id, e); int64(n) != d.Attempts {
+			t.Errorf("%s came %d times in %d attempts", id, n, d.Attempts)
+		}
+	}
+}
+
+// Retention takes neither a message that a delivery still needs nor one that is not fanned out; what has been delivered
+// goes after a while, with its attempts, what is parked later, and what belongs to a deleted endpoint at once.
+func TestRetentionKeepsWhatIsNeeded(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		o, good, bad := newOffice(t, db, keysetFile(t)), newBMS(t), newBMS(t)
+		bad.says(http.StatusInternalServerError)
+		wants, _ := o.endpoint(good.URL)
+		needs, _ := o.endpoint(bad.URL)
+		ids := o.sayAtOnce(3)
+		await(t, "attempts", func() bool {
+			return len(o.delivery(ids[2], needs).Tried) == 1 && o.delivery(ids[2], wants).Status == "delivered"
+		})
+		exec := func(query string, args ...any) {
+			t.Helper()
+			_, err := db.Writer().ExecContext(t.Context(), db.Writer().Rebind(query), args...)
+			must(t, err)
+		}
+		exec(`UPDATE messages SET at = ?`, time.Now().Add(-2*time.Hour).UnixMilli())
+		exec(`INSERT INTO relay_checkpoints (writer, seq, message_id, stream_seq, stream_created, at) SELECT id, head, '', 0, 0, 0 FROM writers`)
+		sweep := func() {
+			t.Helper()
+			prune := append([]events.Pruner{events.PruneMessages(o.log, time.Hour, o.Keep)}, o.Pruners(time.Hour, 24*time.Hour)...)
+			must(t, events.NewRetention(o.log, quiet, prune...).Sweep(t.Context()))
+		}
+		sweep()
+		if n, kept := o.count(`SELECT COUNT(*) FROM messages`), o.count(`SELECT COUNT(*) FROM delivery_bodies`); n > 1 || kept != 3 {
+			// Of what fails for the third time a message is said, which is young.
+			t.Fatalf("%d messages are left and %d kept, want none of the old and 3", n, kept)
+		}
+		o.clock.forward(2 * time.Hour)
+		sweep()
+		if n := o.count(`SELECT COUNT(*) FROM deliveries WHERE endpoint_id = ?`, wants.ID); n != 0 {
+			t.Errorf("%d delivered rows are left", n)
+		}
+		bad.says(http.StatusOK)
+		must(t, o.Look(t.Context()))
+		o.settled()
+		for _, id := range ids {
+			if bad.times()[id] < 2 {
+				t.Errorf("%s was not sent again after its message had gone", id)
+			}
+		}
+		o.clock.forward(2 * time.Hour)
+		sweep()
+		for _, table := range []string{"deliveries", "delivery_attempts", "delivery_bodies"} {
+			if n := o.count(`SELECT COUNT(*) FROM ` + table); n != 0 {
+				t.Errorf("%d rows are left in %s", n, table)
+			}
+		}
+	})
+}
+
+func TestDisabledEndpointsParkAfterThreeDaysAndDeletedOnesAreSweptAway(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		o, b := newOffice(t, db, keysetFile(t)), newBMS(t)
+		b.says(http.StatusInternalServerError)
+		e, _ := o.endpoint(b.URL)
+		id := o.say(1)[0]
+		await(t, "an attempt", func() bool { return len(o.delivery(id, e).Tried) == 1 })
+		_, err := o.endpoints.Change(t.Context(), e.ID, enabled(false), webhooks.Limits{})
+		must(t, err)
+		sweep := func() {
+			t.Helper()
+			must(t, events.NewRetention(o.log, quiet, o.Pruners(time.Hour, 240*time.Hour)...).Sweep(t.Context()))
+		}
+		o.clock.forward(71 * time.Hour)
+		sweep()
+		if d := o.delivery(id, e); d.Status != "waiting" || d.Attempts != 1 {
+			t.Errorf("after 71 hours it is %s after %d attempts", d.Status, d.Attempts)
+		}
+		o.clock.forward(2 * time.Hour)
+		sweep()
+		if d := o.delivery(id, e); d.Status != "parked" {
+			t.Errorf("after 73 hours it is %s", d.Status)
+		}
+		must(t, o.endpoints.Delete(t.Context(), e.ID, webhooks.Limits{}))
+		sweep()
+		if n := o.count(`SELECT (SELECT COUNT(*) FROM deliveries) + (SELECT COUNT(*) FROM delivery_attempts)`); n != 0 {
+			t.Errorf("%d rows are left of an endpoint that was deleted", n)
+		}
+	})
+}
