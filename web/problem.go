@@ -87,6 +87,9 @@ var sentinels = []struct {
 	{webhooks.ErrTooLarge, http.StatusRequestEntityTooLarge, "too-large", "the body may have 1 MiB", 0},
 	{webhooks.ErrIncomplete, http.StatusBadRequest, "incomplete", "the body ended too early", 0},
 	{webhooks.ErrNoEndpoint, http.StatusNotFound, "not-found", "there is no such endpoint", 0},
+	{webhooks.ErrNoDelivery, http.StatusNotFound, "not-found", "there is no such delivery, or it is older than the retention", 0},
+	{webhooks.ErrEndpointDisabled, http.StatusConflict, "endpoint-disabled", "nothing is sent to this endpoint while it is disabled; enable it first", 0},
+	{webhooks.ErrMessageGone, http.StatusConflict, "message-gone", "the delivery's message is older than the retention", 0},
 	{webhooks.ErrTooManyEndpoints, http.StatusConflict, "too-many-endpoints", "there are 1000 endpoints; delete some", 0},
 	{doorflow.ErrUnparsable, http.StatusBadRequest, "unparsable", "the body must be JSON: notifications, or an array of them", 0},
 

@@ -92,6 +92,14 @@ type OperationHandlers interface {
 	Lookup(echo.Context) error
 }
 
+// DeliveryHandlers show what becomes of messages on their way to endpoints, and send them again.
+type DeliveryHandlers interface {
+	List(echo.Context) error
+	Get(echo.Context) error
+	Retry(echo.Context) error
+	Replay(echo.Context) error
+}
+
 // EndpointHandlers make, show, change and delete endpoints, and rotate their secrets.
 type EndpointHandlers interface {
 	Create(echo.Context) error
@@ -169,6 +177,12 @@ func (s *Server) apiRoutes(e *echo.Echo) {
 		e.PATCH(path, h.Change, s.requires("endpoints:write"))
 		e.DELETE(path, h.Delete, s.requires("endpoints:write"))
 		e.POST(path+"/rotate-secret", h.RotateSecret, s.requires("endpoints:write"))
+	}
+	if h := s.config.Deliveries; h != nil {
+		e.GET("/v1/endpoints/:id/deliveries", h.List, s.requires("endpoints:read"))
+		e.POST("/v1/endpoints/:id/replay", h.Replay, s.requires("endpoints:write"))
+		e.GET("/v1/deliveries/:id", h.Get, s.requires("endpoints:read"))
+		e.POST("/v1/deliveries/:id/retry", h.Retry, s.requires("endpoints:write"))
 	}
 	if h := s.config.NATSCredentials; h != nil {
 		e.POST("/v1/nats-credentials", h.Create, s.requires("admin"))

@@ -36,6 +36,7 @@ type Config struct {
 	DoorFlow    PassThroughHandlers
 	Messages    MessageHandlers
 	Endpoints   EndpointHandlers
+	Deliveries  DeliveryHandlers
 	Audit       AuditHandlers
 	Keys        KeyHandlers
 	Ring        RingHandlers

@@ -18,9 +18,13 @@ const (
 // DeliveryHandlers are the routes about deliveries. They return errors of this package and *invalid.Error; the server
 // chooses the statuses.
 type DeliveryHandlers struct {
-	Of *Deliveries
-	// Limits are what the caller is held to.
-	Limits func(echo.Context) Limits
+	Deliveries *Deliveries
+	// Accounts and Identities return what the caller is held to, nil for all.
+	Accounts, Identities func(echo.Context) []string
+}
+
+func (h *DeliveryHandlers) limits(c echo.Context) Limits {
+	return Limits{Accounts: h.Accounts(c), Identities: h.Identities(c)}
 }
 
 // List is GET /v1/endpoints/:id/deliveries.
@@ -29,7 +33,7 @@ func (h *DeliveryHandlers) List(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	page, next, err := h.Of.List(c.Request().Context(), c.Param("id"), c.QueryParam("status"), c.QueryParam("after"), limit, h.Limits(c))
+	page, next, err := h.Deliveries.List(c.Request().Context(), c.Param("id"), c.QueryParam("status"), c.QueryParam("after"), limit, h.limits(c))
 	if err != nil {
 		return err
 	}
@@ -41,7 +45,7 @@ func (h *DeliveryHandlers) List(c echo.Context) error {
 
 // Get is GET /v1/deliveries/:id.
 func (h *DeliveryHandlers) Get(c echo.Context) error {
-	one, err := h.Of.Get(c.Request().Context(), c.Param("id"), h.Limits(c))
+	one, err := h.Deliveries.Get(c.Request().Context(), c.Param("id"), h.limits(c))
 	if err != nil {
 		return err
 	}
@@ -50,7 +54,7 @@ func (h *DeliveryHandlers) Get(c echo.Context) error {
 
 // Retry is POST /v1/deliveries/:id/retry.
 func (h *DeliveryHandlers) Retry(c echo.Context) error {
-	one, err := h.Of.Retry(c.Request().Context(), c.Param("id"), h.Limits(c))
+	one, err := h.Deliveries.Retry(c.Request().Context(), c.Param("id"), h.limits(c))
 	if err != nil {
 		return err
 	}
@@ -76,7 +80,7 @@ func (h *DeliveryHandlers) Replay(c echo.Context) error {
 	if q.Until, err = timeField("until", body.Until); err != nil {
 		return err
 	}
-	done, err := h.Of.Replay(c.Request().Context(), c.Param("id"), q, h.Limits(c))
+	done, err := h.Deliveries.Replay(c.Request().Context(), c.Param("id"), q, h.limits(c))
 	if err != nil {
 		return err
 	}

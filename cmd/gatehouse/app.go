@@ -56,7 +56,8 @@ type App struct {
 	herald   *audit.Herald
 	keep     *events.Retention
 
-	endpoints *webhooks.Endpoints
+	endpoints  *webhooks.Endpoints
+	deliveries *webhooks.Deliveries
 
 	// With a DoorFlow application only.
 	outbound http.RoundTripper
@@ -89,7 +90,7 @@ func Open(ctx context.Context, c *Config, log *slog.Logger) (_ *App, err error) 
 		}
 	}()
 	steps := []func(context.Context) error{
-		a.openTracing, a.openEgress, a.openListeners, a.openData, a.openVault, a.openNATS, a.openLog, a.openKeys, a.openEndpoints, a.openDoorFlow, a.openDoordeck, a.openRetention, a.openWeb,
+		a.openTracing, a.openEgress, a.openListeners, a.openData, a.openVault, a.openNATS, a.openLog, a.openKeys, a.openEndpoints, a.openDeliveries, a.openDoorFlow, a.openDoordeck, a.openRetention, a.openWeb,
 	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
@@ -241,7 +242,8 @@ func (a *App) openDoorFlow(ctx context.Context) error {
 
 // openRetention brings together what removes what is old.
 func (a *App) openRetention(context.Context) error {
-	prune := []events.Pruner{events.PruneMessages(a.events, a.config.Retention)}
+	prune := []events.Pruner{events.PruneMessages(a.events, a.config.Retention, a.deliveries.Keep)}
+	prune = append(prune, a.deliveries.Pruners(a.config.Retention, a.config.ParkedRetention)...)
 	if a.fetcher != nil {
 		prune = append(prune, a.fetcher.Pruners(a.config.Retention)...)
 	}
@@ -302,7 +304,7 @@ func (a *App) stages() []stage {
 	if a.service != nil {
 		front.parts = append(front.parts, a.service.Run, a.commands.Run)
 	}
-	work.parts = append(work.parts, a.keep.Run, a.ring.Run, a.runHerald)
+	work.parts = append(work.parts, a.keep.Run, a.ring.Run, a.runHerald, a.deliveries.Run)
 	if a.nats != nil {
 		work.parts = append(work.parts, a.nats.Run)
 	}

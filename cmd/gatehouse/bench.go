@@ -26,8 +26,10 @@ import (
 )
 
 type benchCommands struct {
-	Load   benchLoad   `cmd:"" hidden:"" help:"Send webhooks, for the other benchmarks."`
-	Ingest benchIngest `cmd:"" help:"Accept signed webhooks as fast as possible, beside a bare handler that only reads and verifies."`
+	Load    benchLoad    `cmd:"" hidden:"" help:"Send webhooks, for the other benchmarks."`
+	Deliver benchDeliver `cmd:"" help:"Deliver to a hundred endpoints, three of them bad, beside the good ones alone."`
+	Receive benchReceive `cmd:"" hidden:"" help:"Be the endpoints of a benchmark."`
+	Ingest  benchIngest  `cmd:"" help:"Accept signed webhooks as fast as possible, beside a bare handler that only reads and verifies."`
 }
 
 type benchIngest struct {

@@ -65,7 +65,8 @@ type Config struct {
 	EgressKeyFile  string         `placeholder:"FILE" help:"The client certificate's private key (PEM)."`
 
 	CredentialNumbers numbersMode   `default:"mask" enum:"mask,hmac,pass" help:"Card numbers and PINs in published events: mask, hmac (a stable pseudonym) or pass."`
-	Retention         time.Duration `default:"168h" help:"How long published messages are kept."`
+	Retention         time.Duration `default:"168h" help:"How long published messages are kept, and deliveries that have arrived."`
+	ParkedRetention   time.Duration `default:"720h" help:"How long deliveries are kept that were given up, with their messages."`
 
 	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
 	LogFormat string `placeholder:"FORMAT" help:"text or json. Default: text on a terminal, else json."`
@@ -103,6 +104,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Retention < time.Hour {
 		return fault("RETENTION", "want at least 1h")
+	}
+	if c.ParkedRetention < time.Hour {
+		return fault("PARKED_RETENTION", "want at least 1h")
 	}
 	return c.checkAdminToken()
 }
