@@ -45,11 +45,14 @@ func (everything) Submit(echo.Context) error       { return nil }
 func (everything) Lookup(echo.Context) error       { return nil }
 func (everything) Change(echo.Context) error       { return nil }
 func (everything) RotateSecret(echo.Context) error { return nil }
+func (everything) Retry(echo.Context) error        { return nil }
+func (everything) Replay(echo.Context) error       { return nil }
 
 // everyRoute gives a server all routes there are.
 func everyRoute(c *web.Config) {
 	c.Connect, c.Connections, c.DoorFlow, c.Audit, c.Keys = everything{}, everything{}, everything{}, everything{}, everything{}
 	c.Ring, c.NATSCredentials, c.Identities, c.Operations, c.Endpoints = everything{}, everything{}, everything{}, everything{}, everything{}
+	c.Deliveries = everything{}
 }
 
 // description is openapi.yaml.

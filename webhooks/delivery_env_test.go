@@ -77,7 +77,7 @@ func (o *office) endpoint(to string, change ...func(*webhooks.EndpointRequest)) 
 	for _, f := range change {
 		f(&q)
 	}
-	e, secret, err := o.endpoints.Create(o.t.Context(), q, "building", webhooks.Limits{})
+	e, secret, err := o.endpoints.Create(o.t.Context(), q, webhooks.Limits{})
 	must(o.t, err)
 	return e, secret
 }

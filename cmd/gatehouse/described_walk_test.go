@@ -191,13 +191,23 @@ func TestEveryOperationIsAsDescribed(t *testing.T) {
 		{id: "createEndpoint", learn: func(a answer) {
 			var made struct{ ID string }
 			a.json(t, &made)
-			for _, id := range []string{"getEndpoint", "changeEndpoint", "rotateEndpointSecret", "deleteEndpoint"} {
+			for _, id := range []string{"getEndpoint", "changeEndpoint", "rotateEndpointSecret", "deleteEndpoint", "listDeliveries", "replayToEndpoint"} {
 				w.params[id+" id"] = made.ID
 			}
 		}},
+		{id: "replayToEndpoint", body: says(`{"since":"2026-01-01T00:00:00Z"}`)},
+		{id: "listDeliveries", learn: func(a answer) {
+			var page struct{ Items []struct{ ID string } }
+			a.json(t, &page)
+			w.params["getDelivery id"], w.params["retryDelivery id"] = page.Items[0].ID, page.Items[0].ID
+		}},
+		{id: "getDelivery"},
+		{id: "retryDelivery"},
 		{id: "listEndpoints"},
 		{id: "getEndpoint"},
 		{id: "changeEndpoint", body: says(`{"enabled":false}`)},
+		{id: "replayToEndpoint", status: 409},
+		{id: "retryDelivery", status: 409},
 		{id: "changeEndpoint"},
 		{id: "rotateEndpointSecret"},
 		{id: "deleteEndpoint"},

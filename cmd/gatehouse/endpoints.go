@@ -22,6 +22,11 @@ type endpointCommands struct {
 	Test         endpointTest         `cmd:"" help:"Send a test message to an endpoint, now, and tell what it answers."`
 	RotateSecret endpointRotateSecret `cmd:"" help:"Make a new secret and print it, this one time. The old one signs too for 24 hours."`
 	Delete       endpointDelete       `cmd:"" help:"Delete an endpoint with its deliveries."`
+
+	Deliveries endpointDeliveries `cmd:"" help:"List an endpoint's deliveries, those of the newest messages first."`
+	Delivery   endpointDelivery   `cmd:"" help:"Show one delivery with its attempts."`
+	Retry      endpointRetry      `cmd:"" help:"Send deliveries again, now: parked ones, or any."`
+	Replay     endpointReplay     `cmd:"" help:"Deliver to an endpoint again what was said in a span of time."`
 }
 
 // endpoint is an endpoint as the gateway answers it.

@@ -124,13 +124,16 @@ func (c *messageList) Run(ctx context.Context, t *terminal) error {
 	return nil
 }
 
-func parseSince(s string) (time.Time, error) {
+func parseSince(s string) (time.Time, error) { return parseAgo("--since", s) }
+
+// parseAgo reads a flag that is a time or an age.
+func parseAgo(flag, s string) (time.Time, error) {
 	if age, err := time.ParseDuration(s); err == nil {
 		return time.Now().Add(-age), nil
 	}
 	at, err := time.Parse(time.RFC3339, s)
 	if err != nil {
-		return at, usageError("--since: want a time such as 2026-01-01T09:00:00Z or an age such as 24h")
+		return at, usageError(flag + ": want a time such as 2026-01-01T09:00:00Z or an age such as 24h")
 	}
 	return at, nil
 }

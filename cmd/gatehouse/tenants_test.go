@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gatehouse/apikeys"
 	program "gatehouse/cmd/gatehouse"
@@ -23,6 +24,7 @@ type tenant struct {
 	open, pending     string // connect links
 	operation         string // asked of a door
 	endpoint          string // made with a key of theirs
+	delivery          string // to it
 	code              string // of the pending one
 	messages          []string
 	messagesCursor    string
@@ -31,14 +33,14 @@ type tenant struct {
 
 // marks are what nobody else must see of a tenant.
 func (tn *tenant) marks() []string {
-	return append([]string{tn.account, tn.identity, tn.open, tn.pending, tn.operation, tn.endpoint}, tn.messages...)
+	return append([]string{tn.account, tn.identity, tn.open, tn.pending, tn.operation, tn.endpoint, tn.delivery}, tn.messages...)
 }
 
 // nobody is a tenant whose things do not exist.
 var nobody = &tenant{
 	account: "zZ9nobody", identity: "nobody", person: "1", channel: "1", open: strings.Repeat("o", 43), pending: strings.Repeat("p", 43), code: strings.Repeat("c", 43),
 	messages: []string{"0193f5a0-7d1c-7000-8000-000000000000"}, operation: "0193f5a0-7d1c-7000-8000-000000000000",
-	endpoint: "0193f5a0-7d1c-7000-8000-000000000000",
+	endpoint: "0193f5a0-7d1c-7000-8000-000000000000", delivery: "0193f5a0-7d1c-7000-8000-000000000000.0193f5a0-7d1c-7000-8000-000000000000",
 }
 
 // route is what the walk knows of a route: which scope it needs, "" for none, and how to ask for a tenant's
@@ -65,6 +67,7 @@ func ofAccount(tn *tenant) any  { return tn.account }
 func ofIdentity(tn *tenant) any { return tn.identity }
 func ofMessage(tn *tenant) any  { return tn.messages[0] }
 func ofEndpoint(tn *tenant) any { return tn.endpoint }
+func ofDelivery(tn *tenant) any { return tn.delivery }
 
 // access is what every route asks of a key, by method and path; what follows tells apart requests of one route
 // that need different scopes. A route that is missing here fails the test.
@@ -100,9 +103,15 @@ var access = map[string]route{
 		return "/v1/endpoints/" + tn.endpoint, `{"description":"changed"}`
 	}},
 	"POST /v1/endpoints/:id/rotate-secret": {scope: "endpoints:write", ask: at("/v1/endpoints/%s/rotate-secret", ofEndpoint), own: 200},
-	"GET /v1/keys":                         {scope: "admin", ask: fixed("/v1/keys")},
-	"POST /v1/keys/rotate":                 {scope: "admin", ask: fixed("/v1/keys/rotate")},
-	"POST /v1/keys/drop":                   {scope: "admin", ask: fixed("/v1/keys/drop")},
+	"GET /v1/endpoints/:id/deliveries":     {scope: "endpoints:read", ask: at("/v1/endpoints/%s/deliveries", ofEndpoint), own: 200},
+	"GET /v1/deliveries/:id":               {scope: "endpoints:read", ask: at("/v1/deliveries/%s", ofDelivery), own: 200},
+	"POST /v1/deliveries/:id/retry":        {scope: "endpoints:write", ask: at("/v1/deliveries/%s/retry", ofDelivery), own: 202},
+	"POST /v1/endpoints/:id/replay": {scope: "endpoints:write", own: 202, ask: func(tn *tenant) (string, string) {
+		return "/v1/endpoints/" + tn.endpoint + "/replay", `{"since":"2026-01-01T00:00:00Z"}`
+	}},
+	"GET /v1/keys":         {scope: "admin", ask: fixed("/v1/keys")},
+	"POST /v1/keys/rotate": {scope: "admin", ask: fixed("/v1/keys/rotate")},
+	"POST /v1/keys/drop":   {scope: "admin", ask: fixed("/v1/keys/drop")},
 	"GET /v1/connect-links/:link": {
 		scope: "connections:read", ask: at("/v1/connect-links/%s", func(tn *tenant) any { return tn.open }), own: 200,
 	},
@@ -214,7 +223,7 @@ func TestEveryRouteWithEveryScopeForTwoTenants(t *testing.T) {
 		tn.operation = asked.Operation
 		key := g.key(map[string]any{"scopes": []string{"endpoints:write"}, "accounts": []string{tn.account}, "identities": []string{tn.identity}})
 		var made struct{ ID string }
-		g.callWith(key, http.MethodPost, "/v1/endpoints", `{"url":"https://bms.example.com/`+tn.identity+`","subjects":[">"],"enabled":false}`).json(t, &made)
+		g.callWith(key, http.MethodPost, "/v1/endpoints", `{"url":"https://bms.example.com/`+tn.identity+`","subjects":[">"]}`).json(t, &made)
 		tn.endpoint = made.ID
 	}
 	for _, tn := range []*tenant{a, b} {
@@ -229,6 +238,14 @@ func TestEveryRouteWithEveryScopeForTwoTenants(t *testing.T) {
 	}
 	for _, tn := range []*tenant{a, b} {
 		g.learn(tn)
+		eventually(t, 10*time.Second, func() string {
+			var page struct{ Items []struct{ ID string } }
+			if g.call(http.MethodGet, "/v1/endpoints/"+tn.endpoint+"/deliveries", "").json(t, &page); len(page.Items) == 0 {
+				return "nothing is delivered to " + tn.endpoint
+			}
+			tn.delivery = page.Items[0].ID
+			return ""
+		})
 	}
 
 	t.Run("without a key", func(t *testing.T) { walkWithoutKey(t, g) })
