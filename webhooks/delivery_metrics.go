@@ -38,7 +38,9 @@ func newDeliveryMetrics(reg prometheus.Registerer) *deliveryMetrics {
 		}),
 	}
 	for _, o := range Outcomes() {
-		m.attempts.WithLabelValues(string(o))
+		if o != OutcomeCutOff { // nobody is there to count it
+			m.attempts.WithLabelValues(string(o))
+		}
 	}
 	reg.MustRegister(m.attempts, m.seconds, m.parked, m.waiting, m.kept, m.oldest)
 	return m

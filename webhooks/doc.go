@@ -10,7 +10,11 @@
 // Endpoints makes, changes and lists endpoints, keeps their secrets sealed, and judges their health by what becomes of
 // deliveries. Every replica goes by the endpoints as they are committed, without delay: see Endpoints.Current.
 //
-// Tables: notifications, events, credentials, webhook_seen, catchup, endpoints, endpoint_version.
+// Deliveries makes what is said into rows, one for each message and endpoint, sends them signed, tries again by a schedule,
+// and parks what nobody takes. It reads the log by cursors of its own and needs no NATS.
+//
+// Tables: notifications, events, credentials, webhook_seen, catchup, endpoints, endpoint_version, deliveries,
+// delivery_attempts, delivery_hours, delivery_cursors, delivery_bodies.
 //
 // On a crash:
 //   - What was answered 200 is on disk, once for each key, with the message that reports it.
@@ -20,6 +24,10 @@
 //     ahead of what is stored, and keys outlive what a comparison can reach back to.
 //   - A change of an endpoint is one commit with its audit entry and with the message that reports it, so an endpoint
 //     is never disabled in silence. A secret whose answer was lost is lost: rotate it.
+//   - Every message that an endpoint wants is a delivery to it once, by the commit that moves the cursor over it. An
+//     attempt is counted in a commit before it is made, so that whatever dies, an endpoint gets a message at least once,
+//     under the same id, and no more often than attempts are counted. What was under way is sent again at the next start,
+//     or by another replica when its claim has run out.
 //
 // Webhooks tell only that something changed; when they come, in which order, and how often is up to the
 // sender. The package relies on none of it.

@@ -89,15 +89,23 @@ func (f *fanout) step(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := f.take(ctx, f.feed.Take()); err != nil {
-		return err
-	}
-	for _, r := range f.logs {
-		for r.next <= r.head && ctx.Err() == nil {
+	// Logs take turns, so that what is said now does not wait behind what a dead process has left.
+	for more := true; more && ctx.Err() == nil; {
+		if err := f.take(ctx, f.feed.Take()); err != nil {
+			return err
+		}
+		more = false
+		for _, r := range f.logs {
+			if r.next > r.head {
+				continue
+			}
 			if err := f.advance(ctx, r); err != nil {
 				return fmt.Errorf("fanning out the log of writer %d: %w", r.writer, err)
 			}
+			more = true
 		}
+	}
+	for _, r := range f.logs {
 		if r.next-1 > r.saved && time.Since(r.savedAt) >= saveSkipped {
 			if err := f.save(ctx, r); err != nil {
 				return err

@@ -71,6 +71,10 @@ func (c *endpointDeliveries) Run(ctx context.Context, t *terminal) error {
 	if c.JSON {
 		return writeJSON(t.out, items)
 	}
+	if len(items) == 0 {
+		_, err := fmt.Fprintln(t.out, "There are no such deliveries.")
+		return err
+	}
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "CREATED\tSTATUS\tATTEMPTS\tLAST\tNEXT\tSUBJECT\tDELIVERY")
 	for _, d := range items {
