@@ -90,6 +90,7 @@ var sentinels = []struct {
 	{webhooks.ErrNoDelivery, http.StatusNotFound, "not-found", "there is no such delivery, or it is older than the retention", 0},
 	{webhooks.ErrEndpointDisabled, http.StatusConflict, "endpoint-disabled", "nothing is sent to this endpoint while it is disabled; enable it first", 0},
 	{webhooks.ErrMessageGone, http.StatusConflict, "message-gone", "the delivery's message is older than the retention", 0},
+	{webhooks.ErrTesting, http.StatusTooManyRequests, "testing", "8 endpoints are being tested already; send it again", 5 * time.Second},
 	{webhooks.ErrTooManyEndpoints, http.StatusConflict, "too-many-endpoints", "there are 1000 endpoints; delete some", 0},
 	{doorflow.ErrUnparsable, http.StatusBadRequest, "unparsable", "the body must be JSON: notifications, or an array of them", 0},
 

@@ -100,7 +100,7 @@ type DeliveryHandlers interface {
 	Replay(echo.Context) error
 }
 
-// EndpointHandlers make, show, change and delete endpoints, and rotate their secrets.
+// EndpointHandlers make, show, change, test and delete endpoints, and rotate their secrets.
 type EndpointHandlers interface {
 	Create(echo.Context) error
 	List(echo.Context) error
@@ -108,6 +108,7 @@ type EndpointHandlers interface {
 	Change(echo.Context) error
 	Delete(echo.Context) error
 	RotateSecret(echo.Context) error
+	Test(echo.Context) error
 }
 
 // WebhookPath is where DoorFlow sends webhooks.
@@ -177,6 +178,7 @@ func (s *Server) apiRoutes(e *echo.Echo) {
 		e.PATCH(path, h.Change, s.requires("endpoints:write"))
 		e.DELETE(path, h.Delete, s.requires("endpoints:write"))
 		e.POST(path+"/rotate-secret", h.RotateSecret, s.requires("endpoints:write"))
+		e.POST(path+"/test", h.Test, s.requires("endpoints:write"), endsSoonWithServer)
 	}
 	if h := s.config.Deliveries; h != nil {
 		e.GET("/v1/endpoints/:id/deliveries", h.List, s.requires("endpoints:read"))

@@ -56,7 +56,7 @@ func newOffice(t *testing.T, db *sqldb.DB, keyset string) *office {
 	o.log, err = events.OpenLog(t.Context(), events.LogConfig{DB: db, Registerer: o.registry, Log: logger})
 	must(t, err)
 	o.endpoints = webhooks.NewEndpoints(webhooks.EndpointsConfig{
-		DB: db, Log: o.log, Vault: v, Judge: func(*url.URL) error { return nil }, Logger: logger, Now: o.clock.now,
+		DB: db, Log: o.log, Vault: v, Judge: func(*url.URL) error { return nil }, Audit: auditLog(db, o.log), Logger: logger, Now: o.clock.now,
 	})
 	client, err := egress.New(egress.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	must(t, err)

@@ -50,7 +50,7 @@ func newPost(t *testing.T, db *sqldb.DB, keyset string) *post {
 	way, err := egress.New(egress.Config{})
 	must(t, err)
 	p.Endpoints = webhooks.NewEndpoints(webhooks.EndpointsConfig{
-		DB: db, Log: p.log, Vault: v, Judge: way.CheckURL, Logger: logger, Now: p.now,
+		DB: db, Log: p.log, Vault: v, Judge: way.CheckURL, Audit: auditLog(db, p.log), Logger: logger, Now: p.now,
 	})
 	return p
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"gatehouse/events"
 	"gatehouse/internal/invalid"
 	"gatehouse/standardwebhooks"
 )
@@ -18,6 +19,8 @@ type EndpointHandlers struct {
 	Accounts, Identities func(echo.Context) []string
 	// Health tells how deliveries to endpoints fare, by their ids; one that is missing has none yet.
 	Health func(ctx context.Context, ids ...string) (map[string]Health, error)
+	// Try sends a message to an endpoint once, now.
+	Try func(context.Context, *Endpoint, events.Encoded) Attempt
 }
 
 const (
@@ -55,6 +58,18 @@ func (h *EndpointHandlers) RotateSecret(c echo.Context) error {
 	}
 	changed, secret, err := h.Endpoints.RotateSecret(c.Request().Context(), c.Param("id"), h.limits(c))
 	return answerSecret(c, http.StatusOK, changed, secret, err)
+}
+
+// Test is POST /v1/endpoints/:id/test.
+func (h *EndpointHandlers) Test(c echo.Context) error {
+	if err := invalid.Body(c.Response(), c.Request(), maxEndpointBody, &struct{}{}); err != nil {
+		return err
+	}
+	done, err := h.Endpoints.Test(c.Request().Context(), c.Param("id"), h.limits(c), h.Try)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, done)
 }
 
 func answerSecret(c echo.Context, status int, e *Endpoint, secret standardwebhooks.Secret, err error) error {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"gatehouse/events"
 	"gatehouse/internal/audit"
 	"gatehouse/internal/invalid"
 	"gatehouse/internal/sqldb/sqldbtest"
@@ -36,7 +37,10 @@ func newCounter(t *testing.T) *counter {
 		Endpoints:  c.Endpoints,
 		Accounts:   func(echo.Context) []string { return c.limits.Accounts },
 		Identities: func(echo.Context) []string { return c.limits.Identities },
-		Health:     func(_ context.Context, ids ...string) (map[string]webhooks.Health, error) { return c.health, nil },
+		Health:     func(context.Context, ...string) (map[string]webhooks.Health, error) { return c.health, nil },
+		Try: func(_ context.Context, e *webhooks.Endpoint, m events.Encoded) webhooks.Attempt {
+			return webhooks.Attempt{Outcome: webhooks.OutcomeFailed, Status: 500, Took: 31 * time.Millisecond, Answer: m.Subject + " to " + e.URL}
+		},
 	}
 	c.router.HTTPErrorHandler = func(err error, e echo.Context) {
 		c.err = err
@@ -48,6 +52,7 @@ func newCounter(t *testing.T) *counter {
 	c.router.PATCH("/v1/endpoints/:id", h.Change)
 	c.router.DELETE("/v1/endpoints/:id", h.Delete)
 	c.router.POST("/v1/endpoints/:id/rotate-secret", h.RotateSecret)
+	c.router.POST("/v1/endpoints/:id/test", h.Test)
 	return c
 }
 
@@ -106,6 +111,10 @@ func TestEndpointsOverHTTP(t *testing.T) {
 	if !secretForm.MatchString(rotated.Secret) || rotated.Secret == made.Secret || rotated.OldSecretUntil.Before(time.Now()) {
 		t.Errorf("%+v", rotated.Endpoint)
 	}
+	tested := c.do(http.StatusOK, "POST", path+"/test", "")
+	if want := `"took_ms":31,"outcome":"failed","status":500,"answer":"gatehouse.endpoint.` + made.ID + `.test to ` + made.URL; !bytes.Contains(tested, []byte(want)) {
+		t.Errorf("%s", tested)
+	}
 	for _, secret := range []string{made.Secret, rotated.Secret} {
 		for name, text := range map[string][]byte{
 			"shown": shown, "listed": listed, "changed": changed, "shown after": c.do(http.StatusOK, "GET", path, ""), "the log": []byte(c.lines.String()),
@@ -116,7 +125,7 @@ func TestEndpointsOverHTTP(t *testing.T) {
 		}
 	}
 	c.do(http.StatusNoContent, "DELETE", path, "")
-	for _, err := range []error{c.refused("GET", path, ""), c.refused("PATCH", path, `{"enabled":true}`), c.refused("DELETE", path, ""), c.refused("POST", path+"/rotate-secret", "")} {
+	for _, err := range []error{c.refused("GET", path, ""), c.refused("PATCH", path, `{"enabled":true}`), c.refused("DELETE", path, ""), c.refused("POST", path+"/rotate-secret", ""), c.refused("POST", path+"/test", "")} {
 		if !errors.Is(err, webhooks.ErrNoEndpoint) {
 			t.Error(err)
 		}

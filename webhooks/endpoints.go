@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gatehouse/events"
+	"gatehouse/internal/audit"
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/vault"
 )
@@ -31,6 +32,7 @@ type EndpointsConfig struct {
 	// Judge says why nothing may be sent to a URL, as far as can be told without resolving its host: its form, and an
 	// address that stands in it. Its error is shown to callers.
 	Judge  func(*url.URL) error
+	Audit  *audit.Log // for tests of endpoints, which are no changes
 	Logger *slog.Logger
 	Now    func() time.Time // nil means time.Now
 }
@@ -39,6 +41,8 @@ type EndpointsConfig struct {
 // database.
 type Endpoints struct {
 	EndpointsConfig
+
+	trials chan struct{} // under way
 
 	mu      sync.Mutex
 	version int64
@@ -50,7 +54,7 @@ func NewEndpoints(c EndpointsConfig) *Endpoints {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Endpoints{EndpointsConfig: c, version: -1}
+	return &Endpoints{EndpointsConfig: c, version: -1, trials: make(chan struct{}, maxTrials)}
 }
 
 // EndpointSet is all endpoints as they were at one moment, but for their health, which may be older.

@@ -60,6 +60,7 @@ func TestWhatCannotBeRecordedIsNotDone(t *testing.T) {
 		{http.MethodPost, "/v1/endpoints", `{"url":"https://bms.example.com/","subjects":[">"]}`},
 		{http.MethodPatch, "/v1/endpoints/" + endpoint.ID, `{"enabled":true}`},
 		{http.MethodPost, "/v1/endpoints/" + endpoint.ID + "/rotate-secret", ""},
+		{http.MethodPost, "/v1/endpoints/" + endpoint.ID + "/test", ""},
 		{http.MethodDelete, "/v1/endpoints/" + endpoint.ID, ""},
 		{http.MethodDelete, "/v1/connections/" + doorflowsim.AccountA, ""},
 		{http.MethodPost, "/v1/identities", `{"name":"another","subject":"admin-ben","email":"ben@example.test"}`},

@@ -191,7 +191,7 @@ func TestEveryOperationIsAsDescribed(t *testing.T) {
 		{id: "createEndpoint", learn: func(a answer) {
 			var made struct{ ID string }
 			a.json(t, &made)
-			for _, id := range []string{"getEndpoint", "changeEndpoint", "rotateEndpointSecret", "deleteEndpoint", "listDeliveries", "replayToEndpoint"} {
+			for _, id := range []string{"getEndpoint", "changeEndpoint", "rotateEndpointSecret", "testEndpoint", "deleteEndpoint", "listDeliveries", "replayToEndpoint"} {
 				w.params[id+" id"] = made.ID
 			}
 		}},
@@ -210,6 +210,7 @@ func TestEveryOperationIsAsDescribed(t *testing.T) {
 		{id: "retryDelivery", status: 409},
 		{id: "changeEndpoint"},
 		{id: "rotateEndpointSecret"},
+		{id: "testEndpoint"},
 		{id: "deleteEndpoint"},
 		{id: "createNATSCredential"},
 		{id: "createNATSCredential", status: 409},

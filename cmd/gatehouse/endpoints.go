@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -146,34 +147,27 @@ type endpointTest struct {
 }
 
 func (c *endpointTest) Run(ctx context.Context, t *terminal) error {
-	var tried struct {
-		Outcome string `json:"outcome"`
-		Status  int    `json:"status,omitempty"`
-		TookMS  int64  `json:"took_ms"`
-		Answer  string `json:"answer,omitempty"`
-	}
-	if err := c.do(ctx, http.MethodPost, endpointPath(c.ID, "/test"), nil, nil, &tried); err != nil {
+	var done tried
+	if err := c.do(ctx, http.MethodPost, endpointPath(c.ID, "/test"), nil, nil, &done); err != nil {
 		return err
 	}
-	delivered := tried.Outcome == "delivered"
+	delivered := done.Outcome == "delivered"
 	if c.JSON {
-		if err := writeJSON(t.out, tried); err != nil || delivered {
+		if err := writeJSON(t.out, done); err != nil || delivered {
 			return err
 		}
 		return errReported
 	}
-	how := fmt.Sprintf("%s after %d ms", strings.ReplaceAll(printable(tried.Outcome), "_", " "), tried.TookMS)
-	if tried.Status != 0 {
-		how += fmt.Sprintf(", status %d", tried.Status)
-	}
-	if _, err := fmt.Fprintln(t.out, how); err != nil {
+	if _, err := fmt.Fprintf(t.out, "%s after %d ms\n", printable(done.String()), done.TookMS); err != nil {
 		return err
 	}
-	if tried.Answer != "" {
-		fmt.Fprintln(t.out, printable(tried.Answer))
+	if done.Answer != "" {
+		if _, err := fmt.Fprintln(t.out, printable(done.Answer)); err != nil {
+			return err
+		}
 	}
 	if !delivered {
-		return fmt.Errorf("the endpoint did not take the test message")
+		return errors.New("the endpoint did not take the test message")
 	}
 	return nil
 }

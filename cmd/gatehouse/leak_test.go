@@ -314,6 +314,7 @@ func useEndpoint(t *testing.T, g *gateway) []string {
 	secrets := []string{strings.TrimSpace(first), strings.TrimSpace(second)}
 	g.call(http.MethodGet, "/v1/endpoints/"+id, "")
 	g.call(http.MethodPatch, "/v1/endpoints/"+id, `{"description":"x"}`)
+	g.call(http.MethodPost, "/v1/endpoints/"+id+"/test", "")
 	g.call(http.MethodGet, "/v1/audit", "")
 	for _, secret := range secrets {
 		for _, a := range []answer{

@@ -89,7 +89,7 @@ func (a *App) webConfig() web.Config {
 		Ring:            &keys.Handlers{Ring: a.ring},
 		NATSCredentials: &natsauth.Handlers{Credentials: a.nats, Accounts: web.Accounts, Identities: web.Identities},
 	}
-	c.Endpoints = &webhooks.EndpointHandlers{Endpoints: a.endpoints, Health: a.deliveries.Health, Accounts: web.Accounts, Identities: web.Identities}
+	c.Endpoints = &webhooks.EndpointHandlers{Endpoints: a.endpoints, Health: a.deliveries.Health, Try: a.deliveries.Try, Accounts: web.Accounts, Identities: web.Identities}
 	c.Deliveries = &webhooks.DeliveryHandlers{Deliveries: a.deliveries, Accounts: web.Accounts, Identities: web.Identities}
 	c.Identities = &sharing.IdentityHandlers{Of: a.identities, Allowed: web.Identities}
 	c.Operations = &sharing.OperationHandlers{Of: a.operations, Authority: authority}

@@ -3,6 +3,7 @@ package main_test
 import (
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"regexp"
@@ -20,7 +21,14 @@ import (
 // them. Two commands are no programs: "allow" opens the connect link that was printed last and allows it in
 // DoorFlow's page, "happens" lets events of a code happen at DoorFlow and waits until they were fetched.
 func TestScripts(t *testing.T) {
-	g := newGateway(t, map[string]string{"GATEHOUSE_RETURN_URLS": "https://visitors.example.com"})
+	// A building that takes what comes to /in, and nothing else.
+	building := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/in" {
+			http.Error(w, "nobody lives here", http.StatusNotFound)
+		}
+	}))
+	t.Cleanup(building.Close) // the sessions run beside each other, after this function
+	g := newGateway(t, map[string]string{"GATEHOUSE_RETURN_URLS": "https://visitors.example.com", "GATEHOUSE_EGRESS_ALLOW": "127.0.0.0/8"})
 	df := newCloud(t, g)
 	g.start()
 	testscript.Run(t, testscript.Params{
@@ -31,6 +39,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("GATEHOUSE_TOKEN", adminToken)
 			e.Setenv("WEBHOOK_SECRET", webhookSecret)
 			e.Setenv("FREE", freeAddr(t))
+			e.Setenv("BUILDING", building.URL)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

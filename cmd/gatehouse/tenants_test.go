@@ -102,6 +102,7 @@ var access = map[string]route{
 	"PATCH /v1/endpoints/:id": {scope: "endpoints:write", own: 200, ask: func(tn *tenant) (string, string) {
 		return "/v1/endpoints/" + tn.endpoint, `{"description":"changed"}`
 	}},
+	"POST /v1/endpoints/:id/test":          {scope: "endpoints:write", ask: at("/v1/endpoints/%s/test", ofEndpoint), own: 200},
 	"POST /v1/endpoints/:id/rotate-secret": {scope: "endpoints:write", ask: at("/v1/endpoints/%s/rotate-secret", ofEndpoint), own: 200},
 	"GET /v1/endpoints/:id/deliveries":     {scope: "endpoints:read", ask: at("/v1/endpoints/%s/deliveries", ofEndpoint), own: 200},
 	"GET /v1/deliveries/:id":               {scope: "endpoints:read", ask: at("/v1/deliveries/%s", ofDelivery), own: 200},
