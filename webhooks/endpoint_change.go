@@ -93,6 +93,9 @@ func insertEndpoint(ctx context.Context, tx *events.Tx, r *endpointRow) error {
 // Change changes what is given of an endpoint. Who enables it begins anew: what was said while it was disabled is not
 // for it, and its failures are forgotten. Errors: *invalid.Error, ErrNoEndpoint.
 func (e *Endpoints) Change(ctx context.Context, id string, q EndpointRequest, limits Limits) (*Endpoint, error) {
+	if !isEndpointID(id) {
+		return nil, ErrNoEndpoint
+	}
 	summary := q.summary()
 	if summary == "" {
 		return nil, invalid.Field("body", "must have at least one of: url, subjects, description, enabled, ordered, concurrency")
@@ -138,6 +141,9 @@ func (r *endpointRow) save(ctx context.Context, tx *events.Tx) error {
 // RotateSecret gives an endpoint a new secret, which is returned this one time. The one before signs too for 24 hours;
 // one that was old already signs no more. Error: ErrNoEndpoint.
 func (e *Endpoints) RotateSecret(ctx context.Context, id string, limits Limits) (*Endpoint, standardwebhooks.Secret, error) {
+	if !isEndpointID(id) {
+		return nil, standardwebhooks.Secret{}, ErrNoEndpoint
+	}
 	secret, now := standardwebhooks.NewSecret(), e.Now()
 	sealed, err := e.Vault.Seal(secretPlace(id), vault.NewSecret(secret.Reveal()))
 	if err != nil {
@@ -215,6 +221,9 @@ func readWithin(ctx context.Context, tx *events.Tx, id string, limits Limits) (e
 
 // Delete removes an endpoint with all its deliveries. Error: ErrNoEndpoint.
 func (e *Endpoints) Delete(ctx context.Context, id string, limits Limits) error {
+	if !isEndpointID(id) {
+		return ErrNoEndpoint
+	}
 	actor := audit.ActorFrom(ctx)
 	err := e.Log.Do(ctx, func(ctx context.Context, tx *events.Tx) error {
 		if err := touch(ctx, tx); err != nil {

@@ -14,6 +14,9 @@ import (
 
 // Get returns one endpoint as it is. Error: ErrNoEndpoint.
 func (e *Endpoints) Get(ctx context.Context, id string, limits Limits) (*Endpoint, error) {
+	if !isEndpointID(id) {
+		return nil, ErrNoEndpoint // a database may refuse its bytes
+	}
 	var r endpointRow
 	err := e.DB.Get(ctx, &r, `SELECT `+endpointColumns+` FROM endpoints WHERE id = ?`, id)
 	if errors.Is(err, sql.ErrNoRows) {

@@ -323,6 +323,27 @@ func TestThereIsAMost(t *testing.T) {
 	})
 }
 
+// What cannot be an id must not reach the database, which might refuse its bytes.
+func TestNoSuchEndpoint(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		p := newPost(t, db, keysetFile(t))
+		made, _ := p.create(everything(), webhooks.Limits{})
+		for _, id := range []string{"", "x", "\xff", "a\x00b", strings.ToUpper(made.ID), made.ID[:35] + "g", "0193f5a0-7d1c-7000-8000-000000000000", strings.Repeat("0", 1<<20)} {
+			_, getting := p.Get(t.Context(), id, webhooks.Limits{})
+			_, changing := p.Change(t.Context(), id, enabled(false), webhooks.Limits{})
+			_, _, rotating := p.RotateSecret(t.Context(), id, webhooks.Limits{})
+			for _, err := range []error{getting, changing, rotating, p.Delete(t.Context(), id, webhooks.Limits{})} {
+				if !errors.Is(err, webhooks.ErrNoEndpoint) {
+					t.Errorf("%.40q: %v", id, err)
+				}
+			}
+		}
+		if got := p.shown(made.ID); !got.Enabled || !got.OldSecretUntil.IsZero() {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
 func TestActsAreRecorded(t *testing.T) {
 	p := newPost(t, sqldbtest.SQLite(t), keysetFile(t))
 	made, _ := p.create(wanting("https://bms.example.com/in/the-secret-path", ">"), webhooks.Limits{})
