@@ -2,6 +2,7 @@ package sharing_test
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -126,6 +127,7 @@ func TestAnUnlockIsSentOnce(t *testing.T) {
 func TestAnUnlockWaitsForAConnection(t *testing.T) {
 	c := newCloud(t, doordecksim.Options{})
 	g := gated(t, c)
+	c.transport = &http.Transport{DisableKeepAlives: true} // one that is found dead when it is used is another matter
 	d := newDesk(t, sqldbtest.SQLite(t), keyset(t), c).run(t)
 	g.shut()
 	a := d.submit(t, `{"type":"unlock","lock":"%s"}`, front)

@@ -180,7 +180,7 @@ func (k *look) watched(ctx context.Context, op *operation, p *part, overtaken bo
 		op.DeadlineAt = max(op.DeadlineAt, k.at.Add(usualAge).UnixMilli())
 	case over && p.Error == whyOvertaken:
 		p.Status = Cancelled
-	case over && op.Waits:
+	case over && op.Waits && p.Error != whyRefused:
 		p.Status = Expired
 	case over:
 		p.Status = Failed

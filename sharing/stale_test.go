@@ -9,6 +9,7 @@ import (
 
 	"gatehouse/doordeck/doordecksim"
 	"gatehouse/events"
+	"gatehouse/internal/sqldb"
 	"gatehouse/internal/sqldb/sqldbtest"
 	"gatehouse/sharing"
 )
@@ -180,4 +181,50 @@ func TestWhatWasSentTwiceIsFearedTwice(t *testing.T) {
 	if revoke = d.state(t, revoke); revoke.Status != sharing.Applied {
 		t.Error(text(revoke))
 	}
+}
+
+// A share that waits for the door is not given up for a later one that is only on its way, and is refused in the end.
+func TestALaterShareThatFailsTakesNobodysPlace(t *testing.T) {
+	c := newCloud(t, doordecksim.Options{Strict: true})
+	d := newDesk(t, sqldbtest.SQLite(t), keyset(t), c)
+	first := d.submit(t, `{"type":"share","lock":"%s","valid_for":"24h","invitees":[{"email":"ana@example.test"}]}`, boat)
+	must(t, d.ops.Step(t.Context()))
+	c.Faults().CutBefore(execute, 1)
+	later := d.submit(t, `{"type":"share","lock":"%s","valid_for":"24h","role":"ADMIN","invitees":[{"email":"ana@example.test"}]}`, boat)
+	must(t, d.ops.Step(t.Context()))
+	c.Faults().Fail(execute, 1, 400)
+	for range 3 {
+		d.pass(t, c, 8*time.Second)
+	}
+	if first = d.state(t, first); first.Status != sharing.Queued {
+		t.Errorf("with the later one on its way: %s", text(first))
+	}
+	must(t, c.SetOnline(boat, true))
+	for range 10 {
+		d.pass(t, c, 8*time.Second)
+	}
+	if first, later = d.state(t, first), d.state(t, later); first.Status != sharing.Confirmed || later.Status != sharing.Failed {
+		t.Errorf("%s\n%s", text(first), text(later))
+	}
+}
+
+// A lane that another replica has is left alone.
+func TestALaneIsOneReplicas(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		c := newCloud(t, doordecksim.Options{Strict: true})
+		d := newDesk(t, db, keyset(t), c).run(t)
+		lease := db.NewLease("operations/acme/"+front, time.Minute)
+		if held, err := lease.Acquire(t.Context()); err != nil || !held {
+			t.Fatal(held, err)
+		}
+		anothers := d.submit(t, `{"type":"share","lock":"%s","invitees":[{"email":"ana@example.test"}]}`, front)
+		free := d.do(t, `{"type":"share","lock":"%s","invitees":[{"email":"ana@example.test"}]}`, archive)
+		if anothers = d.state(t, anothers); anothers.Status != sharing.Accepted || free.Status != sharing.Applied {
+			t.Errorf("%s\n%s", text(anothers), text(free))
+		}
+		lease.Release(t.Context())
+		if anothers = d.final(t, anothers.Operation); anothers.Status != sharing.Applied {
+			t.Error(text(anothers))
+		}
+	})
 }
