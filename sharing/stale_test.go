@@ -228,3 +228,36 @@ func TestALaneIsOneReplicas(t *testing.T) {
 		}
 	})
 }
+
+// What was refused although it may have been sent before has not failed until that cannot come any more.
+func TestWhatIsRefusedInTheEndMayStillCome(t *testing.T) {
+	c := newCloud(t, doordecksim.Options{Strict: true})
+	d := newDesk(t, sqldbtest.SQLite(t), keyset(t), c)
+	a := d.submit(t, `{"type":"share","lock":"%s","invitees":[{"email":"ana@example.test"}]}`, front)
+	c.Faults().CutBefore(execute, 1)
+	must(t, d.ops.Step(t.Context()))
+	c.Faults().Fail(execute, 1, 400)
+	d.pass(t, c, 2*time.Second)
+	if a = d.state(t, a); a.Status != sharing.Running || a.Results[0].Error != "refused" {
+		t.Errorf("while the first may still come: %s", text(a))
+	}
+	for range 6 {
+		d.pass(t, c, 8*time.Second)
+	}
+	if a = d.state(t, a); a.Status != sharing.Failed || a.Results[0].Error != "refused" {
+		t.Error(text(a))
+	}
+}
+
+// People who wait for a door together wait for as long as the one who may wait longest.
+func TestABatchWaitsForAll(t *testing.T) {
+	c := newCloud(t, doordecksim.Options{Strict: true})
+	d := newDesk(t, sqldbtest.SQLite(t), keyset(t), c)
+	d.submit(t, `{"type":"share","lock":"%s","valid_for":"24h","invitees":[{"email":"ana@example.test"},{"telephone":"+442079460012","end":"%s"}]}`,
+		boat, c.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+	must(t, d.ops.Step(t.Context()))
+	l := c.Ledger()
+	if len(l) != 1 || l[0].Operation != "BATCH_ADD_USER" || time.Unix(int64(l[0].Expires), 0).Before(c.Now().Add(23*time.Hour)) {
+		t.Errorf("%+v", l)
+	}
+}
