@@ -15,6 +15,8 @@ type Filter struct {
 	Accounts []string
 	// Identities are those the caller is held to; nil means all, unless there are Accounts.
 	Identities []string
+	// Person and Door are an id, or a part of a name in any case; see about.
+	Person, Door string
 }
 
 // Match tells whether a message of that account and subject passes.
@@ -55,7 +57,7 @@ func (f Filter) where() (clause string, args []any) {
 }
 
 func (f Filter) empty() bool {
-	return f.Account == "" && f.Accounts == nil && f.Identities == nil && len(f.Pattern.tokens) == 0
+	return f.Account == "" && f.Person == "" && f.Door == "" && f.Accounts == nil && f.Identities == nil && len(f.Pattern.tokens) == 0
 }
 
 // Stored is a message as the log has it.

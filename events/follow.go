@@ -74,7 +74,7 @@ func (f *follower) readWriter(ctx context.Context, w writerState, emit func(Stor
 		}
 		for _, r := range rows {
 			f.at.read[w.ID] = r.Seq
-			if !f.filter.Match(r.Account, r.Subject) {
+			if !f.filter.Match(r.Account, r.Subject) || !f.filter.about(r.Body) {
 				continue
 			}
 			if err := emit(r.stored()); err != nil {

@@ -45,30 +45,51 @@ func (s Stored) item() item { return item{s.ID, s.Subject, s.Account, s.Committe
 
 // List is GET /v1/messages.
 func (h *Handlers) List(c echo.Context) error {
-	q, err := h.query(c)
+	found, err := h.Page(c, 0)
 	if err != nil {
 		return err
 	}
-	found, next, err := h.History.List(c.Request().Context(), q)
-	if err != nil {
-		return err
-	}
-	if next, err = h.cursors.hide(ofList, next); err != nil {
-		return err
-	}
-	items := make([]item, len(found))
-	for i, s := range found {
+	items := make([]item, len(found.Items))
+	for i, s := range found.Items {
 		items[i] = s.item()
 	}
 	return answer(c, http.StatusOK, struct {
 		Items []item `json:"items"`
 		Next  string `json:"next,omitempty"`
-	}{items, next})
+	}{items, found.Next})
+}
+
+// Page is a page of messages, newest first.
+type Page struct {
+	Items []Stored
+	// Next is the cursor of the next page, "" at the end, and Back how far back this one has looked.
+	Next string
+	Back time.Time
+}
+
+// Page returns the messages that a request's query asks for and its caller may see. look bounds how many rows are
+// looked at, 0 for as many as List does.
+func (h *Handlers) Page(c echo.Context, look int) (Page, error) {
+	q, err := h.query(c)
+	if err != nil {
+		return Page{}, err
+	}
+	q.Look = look
+	items, next, err := h.History.List(c.Request().Context(), q)
+	if err != nil {
+		return Page{}, err
+	}
+	page := Page{Items: items}
+	if id, err := parseListCursor(next); next != "" && err == nil {
+		page.Back = timeOf(id)
+	}
+	page.Next, err = h.cursors.hide(ofList, next)
+	return page, err
 }
 
 // Get is GET /v1/messages/:id.
 func (h *Handlers) Get(c echo.Context) error {
-	found, err := h.visible(c)
+	found, err := h.Find(c)
 	if err != nil {
 		return err
 	}
@@ -77,23 +98,28 @@ func (h *Handlers) Get(c echo.Context) error {
 
 // Replay is POST /v1/messages/:id/replay.
 func (h *Handlers) Replay(c echo.Context) error {
-	old, err := h.visible(c)
-	if err != nil {
-		return err
-	}
-	id, err := h.History.Replay(c.Request().Context(), old.ID)
+	id, err := h.ReplayFound(c)
 	if err != nil {
 		return err
 	}
 	return answer(c, http.StatusCreated, struct {
 		ID       string `json:"id"`
 		ReplayOf string `json:"replay_of"`
-	}{id, old.ID})
+	}{id, c.Param("id")})
 }
 
-// visible reads the message that the path names. One that the caller is not allowed looks like one that
+// ReplayFound says the message that the path names again, and returns the new one's id.
+func (h *Handlers) ReplayFound(c echo.Context) (string, error) {
+	old, err := h.Find(c)
+	if err != nil {
+		return "", err
+	}
+	return h.History.Replay(c.Request().Context(), old.ID)
+}
+
+// Find reads the message that the path names. One that the caller is not allowed looks like one that
 // is not there.
-func (h *Handlers) visible(c echo.Context) (Stored, error) {
+func (h *Handlers) Find(c echo.Context) (Stored, error) {
 	found, err := h.History.Get(c.Request().Context(), c.Param("id"))
 	if err == nil && !h.limits(c).Match(found.Account, found.Subject) {
 		return Stored{}, ErrNotFound
@@ -123,9 +149,13 @@ func (h *Handlers) query(c echo.Context) (Query, error) {
 	if q.After, ok = h.cursors.reveal(ofList, c.QueryParam("after")); !ok {
 		return Query{}, notACursor()
 	}
-	if s := c.QueryParam("since"); s != "" {
-		if q.Since, err = time.Parse(time.RFC3339, s); err != nil {
-			return Query{}, invalid.Field("since", "must be a time such as 2026-01-01T00:00:00Z (RFC 3339)")
+	for name, into := range map[string]*time.Time{"since": &q.Since, "until": &q.Until} {
+		s := c.QueryParam(name)
+		if s == "" {
+			continue
+		}
+		if *into, err = time.Parse(time.RFC3339, s); err != nil {
+			return Query{}, invalid.Field(name, "must be a time such as 2026-01-01T00:00:00Z (RFC 3339)")
 		}
 	}
 	q.Limit, err = invalid.Limit(c.QueryParam("limit"), defaultPage, MaxPage)
@@ -142,7 +172,10 @@ func (h *Handlers) filter(c echo.Context) (Filter, error) {
 		return Filter{}, invalid.Field("account", "must be an account id")
 	}
 	f := h.limits(c)
-	f.Pattern, f.Account = pattern, account
+	f.Pattern, f.Account, f.Person, f.Door = pattern, account, c.QueryParam("person"), c.QueryParam("door")
+	if len(f.Person) > 256 || len(f.Door) > 256 {
+		return Filter{}, invalid.Field("person", "and door must be at most 256 bytes each")
+	}
 	return f, nil
 }
 

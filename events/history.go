@@ -1,6 +1,7 @@
 package events
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/base64"
@@ -32,6 +33,10 @@ type Query struct {
 	Filter
 	// Since leaves out what was committed before; zero means everything.
 	Since time.Time
+	// Until leaves out what was committed then or later; zero means everything.
+	Until time.Time
+	// Look bounds how many rows are looked at; 0 means 20,000.
+	Look int
 	// After is the cursor that came with the page before, "" for the newest.
 	After string
 	// Limit is from 1 to MaxPage; 0 means 50.
@@ -73,11 +78,15 @@ func (h *History) List(ctx context.Context, q Query) ([]Stored, string, error) {
 		lowest = firstID(q.Since.Add(-idSlack))
 	}
 	p := page{query: q, limit: min(q.Limit, MaxPage), items: []Stored{}}
-	step := scanStep
+	if !q.Until.IsZero() {
+		below = min(below, cmp.Or(firstID(q.Until.Add(time.Millisecond)), newest)) // a message's id is made before its commit
+	}
+	look := min(cmp.Or(q.Look, maxLooked), maxLooked)
+	step := min(scanStep, look)
 	if q.Filter.empty() {
 		step = p.limit + 1 // all of them match
 	}
-	for range maxLooked / scanStep {
+	for range max(1, look/scanStep) {
 		floor, last, err := h.floor(ctx, below, lowest, step)
 		if err == nil {
 			err = h.scan(ctx, &p, floor, below)
@@ -106,7 +115,7 @@ type page struct {
 }
 
 func (p *page) add(r Row) {
-	if !p.query.Match(r.Account, r.Subject) {
+	if !p.query.Match(r.Account, r.Subject) || !p.query.about(r.Body) {
 		return
 	}
 	if len(p.items) == p.limit || (p.bytes > pageBytes && len(p.items) > 0) {
@@ -132,6 +141,9 @@ func (h *History) scan(ctx context.Context, p *page, floor, below string) error 
 	where, args := p.query.where()
 	if !p.query.Since.IsZero() {
 		where, args = where+` AND at >= ?`, append(args, p.query.Since.UnixMilli())
+	}
+	if !p.query.Until.IsZero() {
+		where, args = where+` AND at < ?`, append(args, p.query.Until.UnixMilli())
 	}
 	query := `SELECT ` + columns + ` FROM messages WHERE id < ? AND id >= ?` + where + ` ORDER BY id DESC LIMIT ?`
 	chunk := min(p.limit+1, scanChunk)
@@ -211,6 +223,16 @@ func firstID(t time.Time) string {
 		id[i] = byte(ms >> (40 - 8*i))
 	}
 	return id.String()
+}
+
+// timeOf is the moment in an id.
+func timeOf(id string) time.Time {
+	parsed, err := uuid.Parse(id)
+	if err != nil {
+		return time.Time{}
+	}
+	sec, nsec := parsed.Time().UnixTime()
+	return time.Unix(sec, nsec).UTC()
 }
 
 func listCursor(id string) string { return base64.RawURLEncoding.EncodeToString([]byte(id)) }

@@ -34,7 +34,17 @@ func usualPace() pace {
 // Stream is GET /v1/messages/stream: server-sent events from now on, or from where Last-Event-ID (or
 // ?after=) says that the client has come. It ends when the client is gone, too slow, or the request's
 // context ends, as it must when the server stops.
-func (h *Handlers) Stream(c echo.Context) error {
+func (h *Handlers) Stream(c echo.Context) error { return h.Follow(c, asJSON) }
+
+// asJSON is how a message is sent to programs.
+func asJSON(buf *bytes.Buffer, m Stored) error {
+	enc := json.NewEncoder(buf)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(m.item())
+}
+
+// Follow is Stream with data of another form, which render writes; it may have several lines.
+func (h *Handlers) Follow(c echo.Context, render func(*bytes.Buffer, Stored) error) error {
 	select {
 	case h.streams <- struct{}{}:
 		defer func() { <-h.streams }()
@@ -55,6 +65,7 @@ func (h *Handlers) Stream(c echo.Context) error {
 		return err
 	}
 	s := openStream(c, h.pace, h.cursors)
+	s.render = render
 	if err := s.beat(f.at); err == nil {
 		err = s.follow(ctx, h.History.log, f)
 		if err != nil && ctx.Err() == nil && !s.broken {
@@ -86,9 +97,11 @@ func (h *Handlers) startOf(c echo.Context) (*bookmark, error) {
 type stream struct {
 	pace    pace
 	cursors cursors
+	render  func(*bytes.Buffer, Stored) error
 	w       http.ResponseWriter
 	rc      *http.ResponseController
 	buf     bytes.Buffer
+	data    bytes.Buffer
 	broken  bool
 }
 
@@ -148,20 +161,24 @@ func rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// message writes one event. Its data is one line: the message is compact JSON.
+// message writes one event, with a data field for each line.
 func (s *stream) message(at bookmark, m Stored) error {
 	id, err := s.cursors.hide(ofStream, at.String())
 	if err != nil {
 		return err
 	}
 	s.buf.Reset()
-	s.buf.WriteString("id: " + id + "\nevent: message\ndata: ")
-	enc := json.NewEncoder(&s.buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(m.item()); err != nil {
+	s.buf.WriteString("id: " + id + "\nevent: message\n")
+	s.data.Reset()
+	if err := s.render(&s.data, m); err != nil {
 		return err
 	}
-	s.buf.WriteString("\n") // Encode has ended the line already
+	for line := range bytes.Lines(s.data.Bytes()) {
+		s.buf.WriteString("data: ")
+		s.buf.Write(bytes.TrimRight(line, "\r\n"))
+		s.buf.WriteByte('\n')
+	}
+	s.buf.WriteByte('\n')
 	return s.write()
 }
 

@@ -21,19 +21,24 @@ func (c *Connect) CreateLink(e echo.Context) error {
 	if err := invalid.Body(e.Response(), e.Request(), maxBody, &req); err != nil {
 		return err
 	}
-	if allowed := c.accounts(e); allowed != nil && !slices.Contains(allowed, req.Account) {
-		return invalid.Field("account", "must name one of the accounts that your API key is for")
-	}
-	link, err := c.Create(e.Request().Context(), req)
+	link, err := c.CreateFor(e, req)
 	if err != nil {
 		return err
 	}
 	return e.JSON(http.StatusCreated, link)
 }
 
+// CreateFor makes a link as far as the caller of a request may.
+func (c *Connect) CreateFor(e echo.Context, req LinkRequest) (Link, error) {
+	if allowed := c.accounts(e); allowed != nil && !slices.Contains(allowed, req.Account) {
+		return Link{}, invalid.Field("account", "must name one of the accounts that your API key is for")
+	}
+	return c.Create(e.Request().Context(), req)
+}
+
 // GetLink is GET /v1/connect-links/:link.
 func (c *Connect) GetLink(e echo.Context) error {
-	link, err := c.allowed(e)
+	link, err := c.FindLink(e)
 	if err != nil {
 		return err
 	}
@@ -51,7 +56,7 @@ func (c *Connect) CompleteLink(e echo.Context) error {
 	if req.Code.IsZero() {
 		return invalid.Field("code", "is needed: it came with the browser to the return_url")
 	}
-	if _, err := c.allowed(e); err != nil {
+	if _, err := c.FindLink(e); err != nil {
 		return err
 	}
 	link, err := c.Complete(e.Request().Context(), e.Param("link"), req.Code)
@@ -61,9 +66,9 @@ func (c *Connect) CompleteLink(e echo.Context) error {
 	return e.JSON(http.StatusOK, link)
 }
 
-// allowed reads the link of the path. One for an account that the caller is not held to looks like one
+// FindLink reads the link of the path. One for an account that the caller is not held to looks like one
 // that is not there.
-func (c *Connect) allowed(e echo.Context) (Link, error) {
+func (c *Connect) FindLink(e echo.Context) (Link, error) {
 	link, err := c.Get(e.Request().Context(), e.Param("link"))
 	if accounts := c.accounts(e); err == nil && accounts != nil && !slices.Contains(accounts, link.Account) {
 		return Link{}, ErrLinkNotFound

@@ -24,11 +24,7 @@ const (
 
 // List is GET /v1/connections.
 func (h *Handlers) List(c echo.Context) error {
-	limit, err := invalid.Limit(c.QueryParam("limit"), defaultLimit, maxLimit)
-	if err != nil {
-		return err
-	}
-	page, next, err := h.Keeper.List(c.Request().Context(), c.QueryParam("after"), limit, h.accounts(c))
+	page, next, err := h.Page(c)
 	if err != nil {
 		return err
 	}
@@ -38,26 +34,45 @@ func (h *Handlers) List(c echo.Context) error {
 	}{page, next})
 }
 
+// Page returns the connections that a request's query asks for and its caller may see, and the cursor of the next page.
+func (h *Handlers) Page(c echo.Context) ([]Connection, string, error) {
+	limit, err := invalid.Limit(c.QueryParam("limit"), defaultLimit, maxLimit)
+	if err != nil {
+		return nil, "", err
+	}
+	return h.Keeper.List(c.Request().Context(), c.QueryParam("after"), limit, h.accounts(c))
+}
+
 // Get is GET /v1/connections/:account.
 func (h *Handlers) Get(c echo.Context) error {
-	account, err := h.account(c)
-	if err != nil {
-		return err
-	}
-	connection, err := h.Keeper.Get(c.Request().Context(), account)
+	connection, err := h.Find(c)
 	if err != nil {
 		return err
 	}
 	return c.JSON(http.StatusOK, connection)
 }
 
-// Delete is DELETE /v1/connections/:account.
-func (h *Handlers) Delete(c echo.Context) error {
+// Find reads the connection that the path names.
+func (h *Handlers) Find(c echo.Context) (Connection, error) {
 	account, err := h.account(c)
 	if err != nil {
-		return err
+		return Connection{}, err
 	}
-	revoked, err := h.Keeper.Disconnect(c.Request().Context(), account)
+	return h.Keeper.Get(c.Request().Context(), account)
+}
+
+// Disconnect ends the connection that the path names, and tells whether DoorFlow has confirmed it.
+func (h *Handlers) Disconnect(c echo.Context) (account string, revoked bool, err error) {
+	if account, err = h.account(c); err != nil {
+		return "", false, err
+	}
+	revoked, err = h.Keeper.Disconnect(c.Request().Context(), account)
+	return account, revoked, err
+}
+
+// Delete is DELETE /v1/connections/:account.
+func (h *Handlers) Delete(c echo.Context) error {
+	account, revoked, err := h.Disconnect(c)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 var (
 	errUnauthorized = errors.New("web: no valid key")
 	errForbidden    = errors.New("web: the key lacks the scope")
+	errWrongKey     = errors.New("web: somebody signed in with a wrong key")
 )
 
 // scopeAdmin is the scope that stands for all.
@@ -41,6 +42,11 @@ func (c Caller) May(scope string) bool {
 type Authenticator func(ctx context.Context, key vault.Secret) (caller Caller, ok bool, err error)
 
 type callerKey struct{}
+
+// pass tells whether what a caller came with, a key or a session, still works.
+type pass func(context.Context) (bool, error)
+
+type passKey struct{}
 
 // CallerFrom returns who makes the request that a context belongs to.
 func CallerFrom(ctx context.Context) (Caller, bool) {
@@ -70,7 +76,17 @@ func Identities(c echo.Context) []string {
 // requires lets only callers with the scope pass. The key is read from the Authorization header and from
 // nowhere else: cookies come along without anybody's will, and query parameters end up in logs.
 func (s *Server) requires(scope string) echo.MiddlewareFunc {
-	return s.requiresFor(func(*http.Request) (string, error) { return scope, nil })
+	return s.requiresThat(hasScope(scope))
+}
+
+// hasScope has no objection to callers with the scope.
+func hasScope(scope string) func(Caller, *http.Request) error {
+	return func(c Caller, _ *http.Request) error {
+		if !c.May(scope) {
+			return errForbidden
+		}
+		return nil
+	}
 }
 
 // requiresOneOf lets callers with any of the scopes pass, for handlers that decide by more than the route.
@@ -112,14 +128,23 @@ func (s *Server) requiresThat(allowed func(Caller, *http.Request) error) echo.Mi
 			case !ok:
 				return s.nobody(c)
 			}
-			if err := allowed(caller, r); err != nil {
-				return err
-			}
-			ctx := context.WithValue(r.Context(), callerKey{}, caller)
-			c.SetRequest(r.WithContext(acting(ctx, c, audit.Actor{Kind: audit.KindKey, Name: caller.Name, KeyID: caller.ID})))
-			return s.whileBodyComes(c, key, next)
+			return s.admit(c, caller, func(ctx context.Context) (bool, error) {
+				_, ok, err := s.config.Authenticate(ctx, key)
+				return ok, err
+			}, allowed, next)
 		}
 	}
+}
+
+// admit decides whether a caller may do what a request asks for, and if so has it done in the caller's name.
+func (s *Server) admit(c echo.Context, caller Caller, p pass, allowed func(Caller, *http.Request) error, next echo.HandlerFunc) error {
+	r := c.Request()
+	if err := allowed(caller, r); err != nil {
+		return err
+	}
+	ctx := context.WithValue(context.WithValue(r.Context(), callerKey{}, caller), passKey{}, p)
+	c.SetRequest(r.WithContext(acting(ctx, c, audit.Actor{Kind: audit.KindKey, Name: caller.Name, KeyID: caller.ID})))
+	return s.whileBodyComes(c, p, next)
 }
 
 // acting notes who makes a request, and from where, for what is recorded of it.

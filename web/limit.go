@@ -101,12 +101,13 @@ func use[K comparable](l *limiter[K], k K, h http.Header, now time.Time, refusal
 }
 
 // strangers limits the requests that come without a key, by their address: pages, and paths that are
-// nothing. What is asked with a key is counted by requires. Health checks are free. So are webhooks:
+// nothing. What is asked with a key is counted by requires, and what with a session by signedIn. Health checks are
+// free, and so are the dashboard's files. So are webhooks:
 // nobody knows DoorFlow's addresses, they may share one behind a proxy, and what is not signed costs little.
 func (s *Server) strangers(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		switch path := c.Path(); {
-		case path == "/livez", path == "/readyz", strings.HasPrefix(path, "/v1/"),
+		case path == "/livez", path == "/readyz", path == staticPath, strings.HasPrefix(path, "/v1/"), s.isPage(path),
 			path == WebhookPath && c.Request().Method == http.MethodPost:
 			return next(c)
 		}

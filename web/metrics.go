@@ -34,7 +34,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "gatehouse_http_guessing_total", Help: "How often an address was shut out for a minute, for sending many wrong API keys.",
 		}),
 	}
-	for _, limit := range []string{"key_rate", "address_rate", "guessing", "streams", "connections", "requests", "large_bodies", "exchanges"} {
+	for _, limit := range []string{"key_rate", "address_rate", "guessing", "streams", "connections", "requests", "large_bodies", "exchanges", "sign_in"} {
 		m.refused.WithLabelValues(limit)
 	}
 	reg.MustRegister(m.requests, m.seconds, m.refused, m.guessing)

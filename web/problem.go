@@ -21,6 +21,7 @@ import (
 	"gatehouse/internal/sqldb"
 	"gatehouse/oauth"
 	"gatehouse/passthrough"
+	"gatehouse/sessions"
 	"gatehouse/sharing"
 	"gatehouse/tokens"
 	"gatehouse/webhooks"
@@ -58,6 +59,7 @@ var sentinels = []struct {
 	retryAfter time.Duration
 }{
 	{errUnauthorized, http.StatusUnauthorized, "unauthorized", "send a valid key as Authorization: Bearer KEY", 0},
+	{errWrongKey, http.StatusUnauthorized, "wrong-key", "this is no key that works; it may have been revoked, or have expired", 0},
 	{errForbidden, http.StatusForbidden, "forbidden", "the key does not have the scope that this needs", 0},
 
 	{errKeyRate, http.StatusTooManyRequests, "rate-limited", "this key asks for more than it may; RateLimit says how much that is", 0},
@@ -78,6 +80,10 @@ var sentinels = []struct {
 	{apikeys.ErrNotFound, http.StatusNotFound, "not-found", "there is no such API key", 0},
 	{apikeys.ErrLastAdmin, http.StatusConflict, "last-admin-key", "without this key nobody could make keys any more; make another one with the scope admin first", 0},
 	{apikeys.ErrTooMany, http.StatusConflict, "too-many-keys", "there are as many keys as there may be; revoke some", 0},
+
+	{sessions.ErrLink, http.StatusGone, "link-spent", "this sign-in link has been used, or is older than ten minutes; make another one with gatehouse dashboard link", 0},
+	{sessions.ErrTooManyLinks, http.StatusConflict, "too-many-links", "this key has 20 unused sign-in links; use one of them, or wait ten minutes", 0},
+	{errCrossOrigin, http.StatusForbidden, "cross-origin", "this was sent from another site; open the dashboard itself and do it there", 0},
 
 	{audit.ErrHeld, http.StatusForbidden, "forbidden", "the chain goes over everything, and the key is held to some accounts or identities", 0},
 	{audit.ErrVerifying, http.StatusTooManyRequests, "verifying", "the audit log is being verified already", 10 * time.Second},
@@ -227,6 +233,9 @@ func (s *Server) problem(err error, c echo.Context) {
 	header := c.Response().Header()
 	if p.retryAfter > 0 {
 		header.Set(echo.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
+	}
+	if s.problemPage(c, p) {
+		return
 	}
 	if p.Status == http.StatusUnauthorized && c.Path() != WebhookPath {
 		header.Set(echo.HeaderWWWAuthenticate, `Bearer realm="gatehouse"`)

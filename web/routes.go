@@ -111,6 +111,11 @@ type EndpointHandlers interface {
 	Test(echo.Context) error
 }
 
+// SignInLinkHandlers make links that sign a browser in to the dashboard.
+type SignInLinkHandlers interface {
+	CreateLink(echo.Context) error
+}
+
 // WebhookPath is where DoorFlow sends webhooks.
 const WebhookPath = "/webhooks/doorflow"
 
@@ -212,6 +217,9 @@ func (s *Server) apiRoutes(e *echo.Echo) {
 		e.POST("/v1/api-keys", h.Create, s.requires(scopeAdmin))
 		e.GET("/v1/api-keys", h.List, s.requires(scopeAdmin))
 		e.DELETE("/v1/api-keys/:id", h.Delete, s.requires(scopeAdmin))
+	}
+	if h := s.config.SignInLinks; h != nil {
+		e.POST("/v1/sign-in-links", h.CreateLink, s.requires(scopeAdmin))
 	}
 	if h := s.config.Ring; h != nil {
 		e.GET("/v1/keys", h.Status, s.requires(scopeAdmin))

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"log/slog"
@@ -12,6 +13,10 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+
+	"gatehouse/internal/audit"
+	"gatehouse/sessions"
 )
 
 // Config is what a Server needs. A group of handlers that is nil has no routes.
@@ -44,6 +49,13 @@ type Config struct {
 	Operations  OperationHandlers
 
 	NATSCredentials NATSCredentialHandlers
+	SignInLinks     SignInLinkHandlers
+
+	// Sessions are needed where there is a Dashboard.
+	Sessions  *sessions.Sessions
+	Dashboard Dashboard
+	// Record writes the audit log; it must be set where there is a Dashboard.
+	Record func(context.Context, audit.Entry) error
 }
 
 // Server holds the handlers of the gateway's listeners.
@@ -53,6 +65,10 @@ type Server struct {
 	health  *health
 	metrics *metrics
 	proxies proxies
+
+	pages       map[string]bool // the paths of the dashboard's pages
+	crossOrigin *http.CrossOriginProtection
+	refusals    *rate.Limiter // of sign-ins, in the audit log
 
 	guard     *guard
 	keys      *limiter[[sha256.Size]byte]
@@ -74,31 +90,34 @@ func New(c Config) (*Server, error) {
 	if c.Authenticate == nil || c.Registry == nil || c.Log == nil {
 		return nil, errors.New("web: Authenticate, Registry and Log must be set")
 	}
-	return &Server{
+	s := &Server{
 		config: c, log: c.Log, health: newHealth(c.Checks, time.Now), metrics: newMetrics(c.Registry), proxies: c.TrustedProxies,
 		guard: newGuard(), keys: newLimiter[[sha256.Size]byte](keyPolicy, rememberedKeys),
 		addresses: newLimiter[netip.Addr](addressPolicy, rememberedAddresses), streams: newPlaces[string](maxConnections),
 		underWay: newPlaces[netip.Addr](maxConnections), large: newPlaces[netip.Addr](largeBodies),
 		exchanges: newPlaces[string](maxExchanges),
-	}, nil
+	}
+	return s, s.openDashboard()
 }
 
 // Public is the handler of the public listener; with api, which it has unless there is an admin listener,
-// also of /v1.
+// also of /v1 and the dashboard.
 func (s *Server) Public(api bool) http.Handler {
 	e := s.echo(s.strangers)
 	s.publicRoutes(e)
 	if api {
 		s.apiRoutes(e)
+		s.pageRoutes(e, s.config.PublicURL != nil && s.config.PublicURL.Scheme == "https")
 	}
 	return s.wrap(e)
 }
 
-// Admin is the handler of the admin listener: /v1, and health.
+// Admin is the handler of the admin listener: /v1, the dashboard, and health.
 func (s *Server) Admin() http.Handler {
 	e := s.echo(s.strangers)
 	s.healthRoutes(e)
 	s.apiRoutes(e)
+	s.pageRoutes(e, false)
 	return s.wrap(e)
 }
 

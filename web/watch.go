@@ -8,7 +8,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"gatehouse/internal/vault"
 )
 
 // keyCheck is how often the key of a request that goes on is looked up again, and keyCheckTimeout how long that may take.
@@ -19,7 +18,7 @@ const (
 )
 
 // endsWithKey ends a request's context when its key stops working, for what may take longer than the two
-// seconds. It stands behind requires.
+// seconds; a session ends with its key. It stands behind requires.
 func (s *Server) endsWithKey(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
@@ -27,7 +26,8 @@ func (s *Server) endsWithKey(next echo.HandlerFunc) echo.HandlerFunc {
 		watched := make(chan bool, 1)
 		go func() {
 			defer cancel()
-			watched <- s.watchKey(ctx, r.Header.Values(echo.HeaderAuthorization))
+			p, _ := ctx.Value(passKey{}).(pass)
+			watched <- s.watchKey(ctx, p)
 		}()
 		var ended bool
 		err := func() error {
@@ -46,18 +46,17 @@ func (s *Server) endsWithKey(next echo.HandlerFunc) echo.HandlerFunc {
 
 // watchKey returns when the key works no more, or ctx has ended, and tells which. A key that cannot be
 // looked up is taken for one that does not work: nobody could tell how long it had been revoked.
-func (s *Server) watchKey(ctx context.Context, headers []string) (ended bool) {
+func (s *Server) watchKey(ctx context.Context, p pass) (ended bool) {
 	tick := time.NewTicker(keyCheck)
 	defer tick.Stop()
-	key, ok := bearer(headers)
-	for ok {
+	for ok := p != nil; ok; {
 		select {
 		case <-ctx.Done():
 			return false
 		case <-tick.C:
 		}
 		var err error
-		if ok, err = s.stillWorks(ctx, key); ctx.Err() != nil {
+		if ok, err = stillWorks(ctx, p); ctx.Err() != nil {
 			return false
 		}
 		if err != nil {
@@ -68,21 +67,20 @@ func (s *Server) watchKey(ctx context.Context, headers []string) (ended bool) {
 	return true
 }
 
-func (s *Server) stillWorks(ctx context.Context, key vault.Secret) (bool, error) {
+func stillWorks(ctx context.Context, p pass) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, keyCheckTimeout)
 	defer cancel()
-	_, ok, err := s.config.Authenticate(ctx, key)
-	return ok, err
+	return p(ctx)
 }
 
 // whileBodyComes ends the reading of a request's body when its key stops working: a body may take half a
 // minute, and what it asks for must not be done with a key that was revoked meanwhile. The request is changed.
-func (s *Server) whileBodyComes(c echo.Context, key vault.Secret, next echo.HandlerFunc) error {
+func (s *Server) whileBodyComes(c echo.Context, p pass, next echo.HandlerFunc) error {
 	r := c.Request()
 	if r.Body == nil || r.Body == http.NoBody {
 		return next(c)
 	}
-	body := &watchedBody{ReadCloser: r.Body, looked: time.Now(), stillWorks: func() (bool, error) { return s.stillWorks(r.Context(), key) }}
+	body := &watchedBody{ReadCloser: r.Body, looked: time.Now(), stillWorks: func() (bool, error) { return stillWorks(r.Context(), p) }}
 	r.Body = body
 	if err := next(c); err == nil || body.refusal == nil {
 		return err
