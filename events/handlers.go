@@ -108,6 +108,15 @@ func (h *Handlers) Replay(c echo.Context) error {
 	}{id, c.Param("id")})
 }
 
+// Here is the place in the stream where it stands now, as ?after= takes it.
+func (h *Handlers) Here(c echo.Context) (string, error) {
+	f, err := h.History.follow(c.Request().Context(), Filter{}, nil)
+	if err != nil {
+		return "", err
+	}
+	return h.cursors.hide(ofStream, f.at.String())
+}
+
 // ReplayFound says the message that the path names again, and returns the new one's id.
 func (h *Handlers) ReplayFound(c echo.Context) (string, error) {
 	old, err := h.Find(c)

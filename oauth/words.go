@@ -37,3 +37,6 @@ func describe(scopes []string) []string {
 	}
 	return out
 }
+
+// Describe says in plain words what a scope allows, "" where we have none.
+func Describe(scope string) string { return words[scope] }

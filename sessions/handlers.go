@@ -15,8 +15,8 @@ type Handlers struct {
 	Sessions *Sessions
 	// Key returns the id of the key that the caller came with.
 	Key func(echo.Context) string
-	// Base returns where the dashboard is, as the caller's browser reaches it.
-	Base func(echo.Context) string
+	// Base is where the dashboard is, as browsers reach it; "" for the address that the caller used.
+	Base string
 }
 
 // CreateLink is POST /v1/sign-in-links. Its answer is the only one that shows the link.
@@ -28,8 +28,12 @@ func (h *Handlers) CreateLink(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	base := h.Base
+	if base == "" {
+		base = c.Scheme() + "://" + c.Request().Host
+	}
 	return c.JSON(http.StatusCreated, struct {
 		URL       string    `json:"url"`
 		ExpiresAt time.Time `json:"expires_at"`
-	}{h.Base(c) + "/sign-in/" + token.Reveal(), ends})
+	}{base + "/sign-in/" + token.Reveal(), ends})
 }

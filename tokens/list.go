@@ -94,12 +94,8 @@ func (k *Keeper) List(ctx context.Context, after string, limit int, accounts []s
 		query += ` AND (c.created_at < ? OR (c.created_at = ? AND c.account < ?))`
 		args = append(args, at, at, account)
 	}
-	if accounts != nil {
-		query += ` AND c.account IN (NULL` + strings.Repeat(`, ?`, len(accounts)) + `)`
-		for _, a := range accounts {
-			args = append(args, a)
-		}
-	}
+	where, allowed := ofAccounts(accounts)
+	query, args = query+where, append(args, allowed...)
 	var rows []shownRow
 	query += ` ORDER BY c.created_at DESC, c.account DESC LIMIT ?`
 	if err := k.db.Select(ctx, &rows, query, append(args, limit+1)...); err != nil {

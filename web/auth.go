@@ -54,6 +54,12 @@ func CallerFrom(ctx context.Context) (Caller, bool) {
 	return caller, ok
 }
 
+// KeyID returns the id of the key that a request came with, "" without a caller.
+func KeyID(c echo.Context) string {
+	caller, _ := CallerFrom(c.Request().Context())
+	return caller.ID
+}
+
 // Accounts returns the accounts that a request's caller is held to, nil for all. A request without a caller
 // is held to none.
 func Accounts(c echo.Context) []string {

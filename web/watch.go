@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
-
 )
 
 // keyCheck is how often the key of a request that goes on is looked up again, and keyCheckTimeout how long that may take.

@@ -31,6 +31,7 @@ import (
 	"gatehouse/sharing"
 	"gatehouse/tokens"
 	"gatehouse/web"
+	"gatehouse/web/dashboard"
 	"gatehouse/webhooks"
 )
 
@@ -54,6 +55,7 @@ type App struct {
 	history  *events.History
 	audit    *audit.Log
 	herald   *audit.Herald
+	pulse    *dashboard.Pulse
 	keep     *events.Retention
 
 	endpoints  *webhooks.Endpoints
@@ -201,7 +203,7 @@ func (a *App) openKeys(ctx context.Context) (err error) {
 // authenticate finds the caller behind a key.
 func (a *App) authenticate(ctx context.Context, sent vault.Secret) (web.Caller, bool, error) {
 	key, ok, err := a.keys.Authenticate(ctx, sent)
-	return web.Caller{ID: key.ID, Name: key.Name, Scopes: key.Scopes, Accounts: key.Accounts, Identities: key.Identities}, ok, err
+	return web.CallerOf(key), ok, err
 }
 
 // openDoorFlow puts together what speaks with DoorFlow, where an OAuth application is configured.
@@ -304,7 +306,7 @@ func (a *App) stages() []stage {
 	if a.service != nil {
 		front.parts = append(front.parts, a.service.Run, a.commands.Run)
 	}
-	work.parts = append(work.parts, a.keep.Run, a.ring.Run, a.runHerald, a.deliveries.Run)
+	work.parts = append(work.parts, a.keep.Run, a.ring.Run, a.runHerald, a.deliveries.Run, a.pulse.Run)
 	if a.nats != nil {
 		work.parts = append(work.parts, a.nats.Run)
 	}

@@ -43,6 +43,7 @@ type commands struct {
 	Messages    messageCommands    `cmd:"" help:"Follow, list or replay what the gateway says."`
 	Endpoints   endpointCommands   `cmd:"" help:"Make, list, change, test or delete the URLs that messages are delivered to."`
 	Audit       auditCommands      `cmd:"" help:"Show who did what, or prove that the audit log is whole."`
+	Dashboard   dashboardCommands  `cmd:"" help:"Sign in to the dashboard."`
 	APIKeys     apiKeyCommands     `cmd:"" name:"api-keys" help:"Make, list or revoke the keys that programs call with."`
 	NATS        natsCommands       `cmd:"" name:"nats" help:"Credentials for programs that use the embedded NATS server."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Exit 0 when the gateway on this machine is ready. For containers."`

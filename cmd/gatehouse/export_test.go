@@ -44,7 +44,10 @@ func Routes(ctx context.Context, flags map[string]string) ([]string, error) {
 		return nil, err
 	}
 	defer app.Close()
-	c := app.webConfig()
+	c, err := app.webConfig()
+	if err != nil {
+		return nil, err
+	}
 	c.Registry, c.Wrap = web.NewRegistry(), nil // of the router alone
 	server, err := web.New(c)
 	if err != nil {

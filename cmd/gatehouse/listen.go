@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 
 	"gatehouse/apikeys"
 	"gatehouse/events"
@@ -15,9 +16,11 @@ import (
 	"gatehouse/keys"
 	"gatehouse/oauth"
 	"gatehouse/passthrough"
+	"gatehouse/sessions"
 	"gatehouse/sharing"
 	"gatehouse/tokens"
 	"gatehouse/web"
+	"gatehouse/web/dashboard"
 	"gatehouse/webhooks"
 )
 
@@ -79,7 +82,7 @@ func (a *App) openTokens() error {
 }
 
 // webConfig brings the routes together, and holds each of them to what its caller may see.
-func (a *App) webConfig() web.Config {
+func (a *App) webConfig() (web.Config, error) {
 	messages := events.NewHandlers(a.history, a.vault.Cover("cursors"))
 	messages.Accounts, messages.Identities = web.Accounts, web.Identities
 	c := web.Config{
@@ -99,7 +102,29 @@ func (a *App) webConfig() web.Config {
 			Base: a.config.DoorflowAPIURL, Client: a.client, Connection: a.keeper.Get, Audit: a.audit, Accounts: web.Accounts, Log: a.log,
 		}
 	}
-	return c
+	err := a.addDashboard(&c, messages)
+	return c, err
+}
+
+// addDashboard puts the pages on top of what programs have.
+func (a *App) addDashboard(c *web.Config, messages *events.Handlers) (err error) {
+	c.Sessions = sessions.New(sessions.Config{DB: a.db, Events: a.events, Keys: a.keys})
+	links := &sessions.Handlers{Sessions: c.Sessions, Key: web.KeyID}
+	if a.private == nil {
+		links.Base = strings.TrimSuffix(a.config.PublicURL.String(), "/")
+	}
+	c.SignInLinks = links
+	a.pulse = &dashboard.Pulse{Registry: a.registry, DB: a.db, Checks: a.checks(), Log: a.log}
+	c.Record = func(ctx context.Context, e audit.Entry) error { _, err := a.audit.Write(ctx, e); return err }
+	d := dashboard.Config{
+		DB: a.db, Pulse: a.pulse, Messages: messages, Identities: &sharing.IdentityHandlers{Of: a.identities, Allowed: web.Identities},
+		WantedScopes: a.config.DoorflowScopes, Log: a.log,
+	}
+	if a.keeper != nil {
+		d.Connections, d.Connect = &tokens.Handlers{Keeper: a.keeper, Accounts: web.Accounts}, a.connect
+	}
+	c.Dashboard, err = dashboard.New(d)
+	return err
 }
 
 // openWeb gives each listener its handler.
@@ -109,7 +134,11 @@ func (a *App) openWeb(ctx context.Context) error {
 			return err
 		}
 	}
-	server, err := web.New(a.webConfig())
+	config, err := a.webConfig()
+	if err != nil {
+		return err
+	}
+	server, err := web.New(config)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,242 @@
+package main_test
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// Everything that knows of chromedp is in this file.
+
+//go:embed testdata/axe/axe.min.js
+var axe string
+
+// chrome is a headless Chromium with one tab.
+type chrome struct {
+	t   testing.TB
+	g   *gateway
+	ctx context.Context
+}
+
+// newChrome starts a browser that is thrown away with the test. Without Chromium the test is skipped, except in CI,
+// where it fails; GATEHOUSE_BROWSER=off skips it everywhere.
+func newChrome(t testing.TB, g *gateway) *chrome {
+	t.Helper()
+	if os.Getenv("GATEHOUSE_BROWSER") == "off" {
+		t.Skip("skipped: GATEHOUSE_BROWSER=off")
+	}
+	path := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
+	}
+	switch {
+	case path == "" && os.Getenv("CI") == "true":
+		t.Fatal("chromium is needed in CI")
+	case path == "":
+		t.Skip("skipped: chromium is not installed")
+	}
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"), // nothing is loaded from elsewhere
+	)...)
+	ctx, cancel := chromedp.NewContext(allocator)
+	b := &chrome{t, g, ctx}
+	t.Cleanup(func() {
+		closing, done := context.WithTimeout(ctx, 10*time.Second)
+		defer done()
+		_ = chromedp.Cancel(closing)
+		cancel()
+		stop()
+	})
+	b.must("starting chromium", chromedp.Do(ctx))
+	return b
+}
+
+func (b *chrome) must(what string, err error) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// do runs steps, for at most twenty seconds.
+func (b *chrome) do(what string, steps ...chromedp.Action[chromedp.Void]) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	defer cancel()
+	err := chromedp.Do(ctx, steps...)
+	if errors.Is(err, context.DeadlineExceeded) {
+		b.t.Logf("the page at %s:\n%s", b.at(), b.html())
+	}
+	b.must(what, err)
+}
+
+// ask evaluates an expression of JavaScript; a promise is waited for.
+func ask[T any](b *chrome, expression string) T {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	defer cancel()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	b.must("evaluating "+expression[:min(len(expression), 80)], err)
+	return v
+}
+
+func (b *chrome) at() string { return ask[string](b, "location.pathname + location.search") }
+
+func (b *chrome) html() string { return ask[string](b, "document.documentElement.outerHTML") }
+
+func (b *chrome) text(selector string) string {
+	return ask[string](b, fmt.Sprintf("document.querySelector(%q)?.innerText ?? ''", selector))
+}
+
+// visit opens a page of the gateway, or an address.
+func (b *chrome) visit(target string) {
+	b.t.Helper()
+	if strings.HasPrefix(target, "/") {
+		target = b.g.url + target
+	}
+	b.do("opening "+target, chromedp.Navigate(target))
+}
+
+// see waits until a selector matches something visible.
+func (b *chrome) see(selector string) {
+	b.t.Helper()
+	b.do("waiting for "+selector, chromedp.WaitVisible(chromedp.CSS(selector)))
+}
+
+func (b *chrome) click(selector string) {
+	b.t.Helper()
+	b.do("clicking "+selector, chromedp.Click(chromedp.CSS(selector)))
+}
+
+func (b *chrome) write(selector, text string) {
+	b.t.Helper()
+	b.do("typing into "+selector, chromedp.SendKeys(chromedp.CSS(selector), text))
+}
+
+// eventually waits until an expression is true.
+func (b *chrome) eventually(what, expression string) {
+	b.t.Helper()
+	eventually(b.t, 20*time.Second, func() string {
+		if !ask[bool](b, expression) {
+			return what + "; the page at " + b.at() + " says:\n" + b.text("main")
+		}
+		return ""
+	})
+}
+
+// signIn signs in with a key.
+func (b *chrome) signIn(key string) {
+	b.t.Helper()
+	b.visit("/")
+	b.see("#key")
+	b.write("#key", key)
+	b.click("form[action='/sign-in'] button")
+	b.see("nav")
+}
+
+// looks are how every page is looked at.
+var looks = []struct {
+	name, scheme string
+	width        int64
+}{{"light", "light", 1280}, {"dark", "dark", 1280}, {"narrow", "light", 390}, {"narrow-dark", "dark", 390}}
+
+// inspect looks at the page that is open, in every look: axe must find no serious fault, nothing may stand out at the
+// side, and a picture is kept where GATEHOUSE_SCREENSHOTS says.
+func (b *chrome) inspect(name string) {
+	b.t.Helper()
+	for _, look := range looks {
+		_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: look.scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}},
+		})
+		b.must("choosing "+look.name, err)
+		b.do("sizing", chromedp.EmulateViewport(look.width, 900))
+		if over := ask[int](b, "document.documentElement.scrollWidth - innerWidth"); over > 0 {
+			b.t.Errorf("%s, %s: %d pixels stand out at the side", name, look.name, over)
+		}
+		for _, fault := range b.faults() {
+			b.t.Errorf("%s, %s: %s", name, look.name, fault)
+		}
+		b.picture(name + "-" + look.name)
+	}
+	b.do("sizing", chromedp.EmulateViewport(1280, 900))
+}
+
+// faults are what axe calls serious or critical.
+func (b *chrome) faults() []string {
+	b.t.Helper()
+	if !ask[bool](b, "typeof axe === 'object'") {
+		ask[bool](b, axe+"\n;true")
+	}
+	return ask[[]string](b, `axe.run({resultTypes: ["violations"]}).then(r => r.violations
+		.filter(v => v.impact === "serious" || v.impact === "critical")
+		.map(v => v.id + ": " + v.help + ": " + v.nodes.map(n => n.html + " " + n.failureSummary).slice(0, 3).join(" | ")))`)
+}
+
+func (b *chrome) picture(name string) {
+	b.t.Helper()
+	dir := os.Getenv("GATEHOUSE_SCREENSHOTS")
+	if dir == "" {
+		return
+	}
+	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
+	b.must("taking a picture", err)
+	b.must("making a directory for pictures", os.MkdirAll(dir, 0o755))
+	b.must("keeping a picture", os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644))
+}
+
+// complaints are what the browser has written to its console since the last call of listen, errors only.
+func (b *chrome) listen() (complaints func() []string) {
+	ctx, cancel := context.WithCancel(b.ctx)
+	messages := chromedp.Console(ctx)
+	var found []string
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for m, err := range messages {
+			if err != nil {
+				return
+			}
+			if text := fmt.Sprintf("%+v", m); strings.Contains(strings.ToLower(text), "error") {
+				found = append(found, text)
+			}
+		}
+	}()
+	return func() []string { cancel(); <-done; return found }
+}
+
+// cookies as http sees them are of no use to a browser: a session for plain requests is made by signing in plainly.
+func (g *gateway) session(key string) *http.Cookie {
+	g.t.Helper()
+	req, err := http.NewRequest(http.MethodPost, g.url+"/sign-in", strings.NewReader("key="+key))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := (&http.Client{Transport: probe.Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}).Do(req)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	for _, c := range resp.Cookies() {
+		if strings.HasSuffix(c.Name, "gatehouse-session") && resp.StatusCode == http.StatusSeeOther {
+			return c
+		}
+	}
+	g.t.Fatalf("signing in was answered %d", resp.StatusCode)
+	return nil
+}

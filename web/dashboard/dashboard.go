@@ -1,0 +1,116 @@
+package dashboard
+
+import (
+	"errors"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"gatehouse/events"
+	"gatehouse/internal/sqldb"
+	"gatehouse/oauth"
+	"gatehouse/sharing"
+	"gatehouse/tokens"
+	"gatehouse/web"
+)
+
+// Config is what a Dashboard needs.
+type Config struct {
+	DB       *sqldb.DB
+	Pulse    *Pulse
+	Messages *events.Handlers
+	// Connections and Connect are nil where there is no DoorFlow application.
+	Connections *tokens.Handlers
+	Connect     *oauth.Connect
+	// Identities has none where there is no Doordeck application.
+	Identities *sharing.IdentityHandlers
+	// WantedScopes are what DoorFlow is asked for.
+	WantedScopes []string
+	Log          *slog.Logger
+	Now          func() time.Time // nil means time.Now
+}
+
+// Dashboard has the pages. Its methods are safe for concurrent use.
+type Dashboard struct {
+	Config
+	templates map[string]*template.Template
+	files     map[string]file
+}
+
+// New reads the templates, which are part of the program.
+func New(c Config) (*Dashboard, error) {
+	if c.DB == nil || c.Pulse == nil || c.Messages == nil || c.Identities == nil || c.Log == nil {
+		return nil, errors.New("dashboard: DB, Pulse, Messages, Identities and Log must be set")
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	d := &Dashboard{Config: c}
+	var err error
+	if d.files, err = readFiles(); err != nil {
+		return nil, err
+	}
+	d.templates, err = d.readTemplates()
+	return d, err
+}
+
+// page is a web.Page with its place in the menu, if it has one.
+type page struct {
+	web.Page
+	nav string
+}
+
+// Pages is the route table for those who are signed in.
+func (d *Dashboard) Pages() []web.Page {
+	var all []web.Page
+	for _, p := range d.pages() {
+		all = append(all, p.Page)
+	}
+	return all
+}
+
+func get(path, scope string, h echo.HandlerFunc) web.Page {
+	return web.Page{Method: http.MethodGet, Path: path, Scope: scope, Handle: h}
+}
+
+func post(path, scope string, h echo.HandlerFunc) web.Page {
+	return web.Page{Method: http.MethodPost, Path: path, Scope: scope, Handle: h}
+}
+
+// part is a piece of a page that stays open and asks for it again and again.
+func part(path, scope string, h echo.HandlerFunc) web.Page {
+	return web.Page{Method: http.MethodGet, Path: path, Scope: scope, Handle: h, Background: true}
+}
+
+func stream(path, scope string, h echo.HandlerFunc) web.Page {
+	return web.Page{Method: http.MethodGet, Path: path, Scope: scope, Handle: h, Background: true, Stream: true}
+}
+
+func (d *Dashboard) pages() []page {
+	pages := []page{
+		{get("/", "", d.overview), "Overview"},
+		{part("/overview/live", "", d.overviewLive), ""},
+	}
+	if d.Connections != nil {
+		pages = append(pages, []page{
+			{get("/connections", "connections:read", d.connections), "Connections"},
+			{get("/connections/:account", "connections:read", d.connection), ""},
+			{get("/connections/:account/disconnect", "connections:write", d.confirmDisconnect), ""},
+			{post("/connections/:account/disconnect", "connections:write", d.disconnect), ""},
+			{get("/connect", "connections:write", d.connectForm), ""},
+			{post("/connect", "connections:write", d.connect), ""},
+			{get("/connect/:link", "connections:read", d.connectLink), ""},
+			{part("/connect/:link/live", "connections:read", d.connectLinkLive), ""},
+		}...)
+	}
+	return append(pages, []page{
+		{get("/messages", "messages:read", d.messages), "Messages"},
+		{get("/messages/more", "messages:read", d.moreMessages), ""},
+		{stream("/messages/live", "messages:read", d.liveMessages), ""},
+		{get("/messages/:id", "messages:read", d.message), ""},
+		{post("/messages/:id/replay", "messages:write", d.replay), ""},
+	}...)
+}

@@ -1,0 +1,108 @@
+package dashboard
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// station is a place that messages go through.
+type station struct {
+	Name, Icon string
+	// Rate is how many went through within the last minute, and Of what.
+	Rate float64
+	Of   string
+	// Tone is good, warn, bad or idle; State says the same in words.
+	Tone, State string
+	Note        string
+	Since       time.Time // when something last came, zero where that is not known
+}
+
+// flow is the picture of the overview: the way of a webhook to NATS, and what branches off.
+type flow struct {
+	Way, Branches []station
+	Spark         spark
+	Since         time.Time
+	// Sum is how many messages were said in the last hour.
+	Sum float64
+}
+
+// tooLate is how many messages may wait for NATS before somebody should look.
+const tooLate = 1000
+
+func (d *Dashboard) flow(r Reading) flow {
+	rate := func(name string) float64 { return r.Minutes[name][minutes-1] }
+	f := flow{Spark: sparkline(r.Minutes["messages"]), Since: r.Since}
+	for _, n := range r.Minutes["messages"] {
+		f.Sum += n
+	}
+	in := station{Name: "Webhooks in", Icon: "in", Rate: rate("webhooks"), Of: "a minute", Tone: "good", State: "Listening"}
+	switch quiet := time.Duration(r.Now["quiet"]) * time.Second; {
+	case d.Connections == nil:
+		in.Tone, in.State = "idle", "DoorFlow is off"
+	case rate("refused") > 0:
+		in.Tone, in.State = "warn", fmt.Sprintf("%s refused in the last minute", number(rate("refused")))
+	default:
+		in.Since = d.Now().Add(-quiet)
+	}
+	log := station{Name: "Log", Icon: "log", Rate: rate("messages"), Of: "messages a minute", Tone: "good", State: "Storing", Note: number(r.Now["head"]) + " since the start"}
+	if r.Sick["database"] {
+		log.Tone, log.State = "bad", "The database takes nothing"
+	}
+	relay := station{Name: "Relay", Icon: "relay", Rate: rate("published"), Of: "published a minute", Tone: "good", State: "Up to date", Note: number(r.Now["lag"]) + " waiting"}
+	if r.Now["lag"] > tooLate {
+		relay.Tone, relay.State = "warn", "Behind"
+	}
+	nats := station{Name: "NATS", Icon: "nats", Rate: rate("published"), Of: "acknowledged a minute", Tone: "good", State: "Connected"}
+	if r.Sick["nats"] {
+		nats.Tone, nats.State, nats.Note = "bad", "Not reachable", "Messages wait in the log; none is lost"
+	}
+	f.Way = []station{in, log, relay, nats}
+	if d.Connections != nil {
+		facts := station{Name: "Facts fetched", Icon: "facts", Rate: rate("fetched"), Of: "a minute", Tone: "good", State: "Up to date", Note: most(r.Now["to fetch"]) + " waiting"}
+		if r.Now["not fetched"] > 0 {
+			facts.Tone, facts.State = "warn", most(r.Now["not fetched"])+" cannot be fetched"
+		}
+		f.Branches = append(f.Branches, facts)
+	}
+	if d.Identities.Of != nil {
+		f.Branches = append(f.Branches, station{
+			Name: "Operations", Icon: "door", Rate: rate("operations"), Of: "ended a minute", Tone: "good", State: "Ready", Note: most(r.Now["under way"]) + " under way",
+		})
+	}
+	return f
+}
+
+// most is a number that was not counted to its end.
+func most(n float64) string {
+	if n >= countUpTo {
+		return number(n) + "+"
+	}
+	return number(n)
+}
+
+// spark is a line of an hour, in units of its picture.
+type spark struct {
+	Line, Area string
+	Now, Most  float64
+	Empty      bool
+}
+
+const sparkWide, sparkHigh = 600, 80
+
+func sparkline(by [minutes]float64) spark {
+	s := spark{Now: by[minutes-1], Empty: true}
+	for _, n := range by {
+		s.Most = max(s.Most, n)
+		s.Empty = s.Empty && n == 0
+	}
+	var b strings.Builder
+	for i, n := range by {
+		x := float64(i) * sparkWide / (minutes - 1)
+		y := sparkHigh - 2 - n/max(s.Most, 1)*(sparkHigh-8)
+		fmt.Fprintf(&b, "%s%.1f %.1f", map[bool]string{true: "M", false: "L"}[i == 0], x, y)
+	}
+	s.Line = b.String()
+	s.Area = s.Line + fmt.Sprintf("L%d %dL0 %dZ", sparkWide, sparkHigh, sparkHigh)
+	return s
+}

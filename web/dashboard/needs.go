@@ -1,0 +1,125 @@
+package dashboard
+
+import (
+	"context"
+	"net/url"
+	"strings"
+	"time"
+
+	"gatehouse/web"
+)
+
+// need is something that waits for a person.
+type need struct {
+	Tone, Title, Text string
+	// Since is since when, or until when, as the text says; zero where there is no such time.
+	Since time.Time
+	// Path is where it can be seen to, and Do what the link says.
+	Path, Do string
+}
+
+const (
+	mostNeeds = 50
+	// endsSoon is how long before a chain's end somebody should know that it has not been renewed.
+	endsSoon = 72 * time.Hour
+)
+
+// needs are what waits for a person, as far as the caller may know, the worst first.
+func (d *Dashboard) needs(ctx context.Context, caller web.Caller) ([]need, error) {
+	var all []need
+	for _, look := range []func(context.Context, web.Caller) ([]need, error){d.connectionNeeds, d.identityNeeds, d.logNeeds} {
+		found, err := look(ctx, caller)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	sorted := make([]need, 0, len(all))
+	for _, tone := range []string{"bad", "warn"} {
+		for _, n := range all {
+			if n.Tone == tone {
+				sorted = append(sorted, n)
+			}
+		}
+	}
+	return sorted, nil
+}
+
+func (d *Dashboard) connectionNeeds(ctx context.Context, caller web.Caller) ([]need, error) {
+	if d.Connections == nil || !caller.May("connections:read") {
+		return nil, nil
+	}
+	troubled, err := d.Connections.Keeper.Troubled(ctx, caller.Accounts, mostNeeds)
+	if err != nil {
+		return nil, err
+	}
+	var all []need
+	for _, c := range troubled {
+		n := need{Tone: "warn", Path: "/connections/" + url.PathEscape(c.Account), Do: "Look at it"}
+		switch {
+		case c.Status == "reauthorize":
+			n.Tone, n.Title, n.Do = "bad", c.Account+" must be connected again", "Reauthorize"
+			n.Text = "DoorFlow no longer accepts its tokens. Webhooks are still stored, but no facts are fetched."
+		case !c.SilentSince.IsZero():
+			n.Title, n.Since = c.Account+" is silent", c.SilentSince
+			n.Text = "Its connection works, but no webhook comes. Look whether webhooks are still switched on at DoorFlow."
+		default:
+			n.Title = c.Account + " lacks a scope"
+			n.Text = "DoorFlow refuses what was asked for: " + strings.Join(c.Forbidden, ", ")
+		}
+		all = append(all, n)
+	}
+	return all, nil
+}
+
+func (d *Dashboard) identityNeeds(ctx context.Context, caller web.Caller) ([]need, error) {
+	if d.Identities.Of == nil || !caller.May("identities:read") {
+		return nil, nil
+	}
+	identities, _, err := d.Identities.Of.List(ctx, "", 500, caller.Identities)
+	if err != nil {
+		return nil, err
+	}
+	var all []need
+	for _, i := range identities {
+		switch {
+		case i.Status == "failed":
+			all = append(all, need{Tone: "bad", Title: i.Name + " cannot act", Text: "Its registration at Doordeck failed: " + orNothing(i.Detail, i.Reason) + "."})
+		case i.Status == "verification_required":
+			all = append(all, need{Tone: "warn", Title: i.Name + " waits for a code", Text: "Doordeck has sent one to its person. Enter it with gatehouse identities check."})
+		case !i.ServesUntil.IsZero() && i.ServesUntil.Before(d.Now().Add(endsSoon)):
+			all = append(all, need{Tone: "warn", Title: i.Name + "’s certificate chain is about to end", Text: "It has not been renewed yet; after that nothing can be signed as it.", Since: i.ServesUntil})
+		}
+	}
+	return all[:min(len(all), mostNeeds)], nil
+}
+
+func orNothing(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return strings.ReplaceAll(strings.TrimSuffix(t, "."), "_", " ")
+		}
+	}
+	return "it did not say why"
+}
+
+// logNeeds are about everybody's messages, so that they are for callers without limits.
+func (d *Dashboard) logNeeds(_ context.Context, caller web.Caller) ([]need, error) {
+	if caller.Accounts != nil || caller.Identities != nil || !caller.May("messages:read") {
+		return nil, nil
+	}
+	r, all := d.Pulse.Read(), []need{}
+	if r.Sick["database"] {
+		all = append(all, need{Tone: "bad", Title: "The database takes nothing", Text: "Webhooks are answered 503, and DoorFlow sends them again. Look at disk and database; gatehouse doctor helps."})
+	}
+	if r.Sick["nats"] {
+		all = append(all, need{Tone: "bad", Title: "NATS is not reachable", Text: "Messages wait in the log and are published when it is back."})
+	}
+	if n := r.Now["parked"]; n > 0 {
+		all = append(all, need{Tone: "warn", Title: most(n) + " messages are parked", Text: "NATS refuses them for good. They are in the history, and the gateway’s log says why."})
+	}
+	if n := r.Now["not fetched"]; n > 0 {
+		all = append(all, need{Tone: "warn", Title: most(n) + " facts cannot be fetched", Text: "DoorFlow refuses them or makes no sense; they go on when the account reconnects."})
+	}
+	return all, nil
+}

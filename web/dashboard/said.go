@@ -1,0 +1,11 @@
+package dashboard
+
+// said is what a page says about an action that has just been done.
+type said struct{ Text, Tone string }
+
+// words are all that can be said. The address of a page names one of them, and can make it say nothing else.
+var words = map[string]said{
+	"disconnected":         {"The account is disconnected, and DoorFlow has confirmed that its tokens are revoked.", "good"},
+	"disconnected-not-yet": {"The account is disconnected. DoorFlow has not confirmed the revocation of its tokens yet; the gateway goes on trying for three days.", "warn"},
+	"replayed":             {"Said again. This is the new message; it names the one that it repeats.", "good"},
+}

@@ -1,0 +1,132 @@
+// What the pages cannot do without a script. Everything else works without one.
+"use strict";
+
+// Times come in UTC; they are shown in the viewer's zone, or as how long ago. The UTC stays in the title.
+const absolute = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const absoluteYear = new Intl.DateTimeFormat(undefined, { year: "numeric", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "short" });
+
+function ago(at) {
+  const seconds = Math.round((at - Date.now()) / 1000);
+  for (const [unit, size] of [["day", 86400], ["hour", 3600], ["minute", 60]])
+    if (Math.abs(seconds) >= size) return relative.format(Math.trunc(seconds / size), unit);
+  return Math.abs(seconds) < 5 ? "just now" : relative.format(seconds, "second");
+}
+
+function show(element) {
+  const at = new Date(element.dateTime);
+  let text;
+  if (element.dataset.form === "ago") text = ago(at);
+  else if (element.dataset.form === "clock") text = clock.format(at);
+  else text = (at.getFullYear() === new Date().getFullYear() ? absolute : absoluteYear).format(at);
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function showAll(root) { for (const e of root.querySelectorAll("time[datetime]")) show(e); }
+
+showAll(document);
+setInterval(() => { for (const e of document.querySelectorAll("time[data-form=ago]")) show(e); }, 5000);
+new MutationObserver((changes) => {
+  for (const change of changes) {
+    const at = change.target.nodeType === Node.ELEMENT_NODE ? change.target : change.target.parentElement;
+    if (at && at.closest("time")) show(at.closest("time"));
+    for (const node of change.addedNodes) if (node.nodeType === Node.ELEMENT_NODE) {
+      if (node.matches("time[datetime]")) show(node);
+      showAll(node);
+    }
+  }
+}).observe(document.body, { childList: true, subtree: true, characterData: true });
+
+// Light or dark, kept in a cookie so that the next page is drawn right from the start.
+document.addEventListener("click", (e) => {
+  if (!e.target.closest("[data-theme-toggle]")) return;
+  const root = document.documentElement;
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  root.dataset.theme = dark ? "light" : "dark";
+  document.cookie = "theme=" + root.dataset.theme + ";path=/;max-age=31536000;samesite=lax";
+});
+
+// The menu of who is signed in closes when something else is used.
+document.addEventListener("click", (e) => {
+  for (const open of document.querySelectorAll("details.who[open]")) if (!open.contains(e.target)) open.open = false;
+});
+document.addEventListener("keydown", (e) => {
+  if (e.key !== "Escape") return;
+  for (const open of document.querySelectorAll("details.who[open]")) { open.open = false; open.querySelector("summary").focus(); }
+});
+
+// Copying.
+document.addEventListener("click", async (e) => {
+  const button = e.target.closest("[data-copy]");
+  if (!button) return;
+  const from = document.getElementById(button.dataset.copy);
+  const said = button.textContent;
+  try {
+    await navigator.clipboard.writeText(from.value ?? from.textContent);
+    button.textContent = "Copied";
+  } catch {
+    from.select?.();
+    button.textContent = "Press Ctrl-C";
+  }
+  setTimeout(() => { button.textContent = said; }, 2000);
+});
+
+// A form whose answer takes a while says so, and is not sent twice.
+document.addEventListener("submit", (e) => {
+  const text = e.target.dataset.busy, button = e.target.querySelector("button");
+  if (!text || !button) return;
+  if (button.getAttribute("aria-disabled") === "true") { e.preventDefault(); return; }
+  button.setAttribute("aria-disabled", "true");
+  button.textContent = text;
+});
+
+// Moments of the filter: typed in the viewer's zone, sent in UTC. What is empty is not sent.
+for (const input of document.querySelectorAll("input[data-utc]")) {
+  const hidden = input.form.elements[input.dataset.utc];
+  if (hidden.value) {
+    const at = new Date(hidden.value);
+    input.value = new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, 19);
+  }
+  input.form.addEventListener("submit", () => { hidden.value = input.value ? new Date(input.value).toISOString() : ""; });
+}
+document.querySelector("form.filter")?.addEventListener("submit", (e) => {
+  for (const input of e.target.elements) if (input.name && !input.value) input.disabled = true;
+});
+addEventListener("pageshow", () => { for (const input of document.querySelectorAll("form.filter [name]")) input.disabled = false; });
+
+// The live tail of messages.
+const mostRows = 500;
+for (const box of document.querySelectorAll("[data-live]")) {
+  const state = box.querySelector(".live-state"), button = box.querySelector("[data-pause]"), rows = document.getElementById("rows");
+  let source, last = "", missed = 0;
+  const say = (tone, text) => { state.replaceChildren(Object.assign(document.createElement("span"), { className: "dot " + tone }), text); };
+  const connect = () => {
+    const url = new URL(box.dataset.live, location.href);
+    if (last) url.searchParams.set("after", last);
+    source = new EventSource(url);
+    source.onopen = () => { missed = 0; say("good", "Live"); };
+    source.onerror = () => { if (++missed > 2) say("warn", "Reconnecting …"); };
+    source.addEventListener("message", (e) => {
+      last = e.lastEventId;
+      const made = document.createElement("template");
+      made.innerHTML = e.data;
+      for (const row of made.content.querySelectorAll("tr")) {
+        if (document.getElementById(row.id)) continue;
+        row.classList.add("fresh");
+        rows.prepend(row);
+      }
+      const nothing = rows.querySelector(".empty");
+      if (nothing) nothing.closest("tr").remove();
+      const all = rows.querySelectorAll("tr[id]");
+      for (let i = mostRows; i < all.length; i++) all[i].remove();
+    });
+  };
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    if (source) { source.close(); source = null; say("idle", "Paused"); button.textContent = "Go on"; }
+    else { connect(); button.textContent = "Pause"; }
+  });
+  addEventListener("pagehide", () => source?.close());
+  connect();
+}

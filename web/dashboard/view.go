@@ -1,0 +1,104 @@
+package dashboard
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"gatehouse/web"
+)
+
+//go:embed templates
+var templateFiles embed.FS
+
+// view is what a template sees.
+type view struct {
+	Title  string
+	Caller web.Caller // the zero Caller where nobody is signed in
+	In     bool
+	Theme  string // light or dark, as chosen; "" follows the system
+	Said   said
+	Menu   []menuItem
+	Page   any
+}
+
+// May tells whether the caller's key has a scope.
+func (v view) May(scope string) bool { return v.In && v.Caller.May(scope) }
+
+// Whole tells whether the caller may see what belongs to no account, such as how much is going on.
+func (v view) Whole() bool {
+	return v.In && v.Caller.Accounts == nil && v.Caller.Identities == nil && v.Caller.May("messages:read")
+}
+
+type menuItem struct {
+	Name, Path string
+	Here       bool
+}
+
+// readTemplates gives each page a set of its own, so that all can call their content "main".
+func (d *Dashboard) readTemplates() (map[string]*template.Template, error) {
+	base, err := template.New("base.html").Funcs(d.functions()).ParseFS(templateFiles, "templates/base.html", "templates/shared.html")
+	if err != nil {
+		return nil, fmt.Errorf("reading the dashboard's templates: %w", err)
+	}
+	names, err := fs.Glob(templateFiles, "templates/*.html")
+	if err != nil {
+		return nil, err
+	}
+	sets := map[string]*template.Template{}
+	for _, path := range names {
+		name := strings.TrimSuffix(strings.TrimPrefix(path, "templates/"), ".html")
+		set, err := base.Clone()
+		if err == nil {
+			set, err = set.ParseFS(templateFiles, path)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading the dashboard's templates: %w", err)
+		}
+		sets[name] = set
+	}
+	return sets, nil
+}
+
+// show answers with a whole page.
+func (d *Dashboard) show(c echo.Context, name, title string, page any) error {
+	return d.render(c, http.StatusOK, name, "base", title, page)
+}
+
+// part answers with a piece of a page.
+func (d *Dashboard) part(c echo.Context, name, piece string, page any) error {
+	return d.render(c, http.StatusOK, name, piece, "", page)
+}
+
+func (d *Dashboard) render(c echo.Context, status int, name, piece, title string, page any) error {
+	var buf bytes.Buffer
+	if err := d.templates[name].ExecuteTemplate(&buf, piece, d.view(c, title, page)); err != nil {
+		return fmt.Errorf("rendering %s of the page %s: %w", piece, name, err)
+	}
+	return c.HTMLBlob(status, buf.Bytes())
+}
+
+func (d *Dashboard) view(c echo.Context, title string, page any) view {
+	v := view{Title: title, Said: words[c.QueryParam("said")], Page: page}
+	if cookie, err := c.Cookie("theme"); err == nil && (cookie.Value == "light" || cookie.Value == "dark") {
+		v.Theme = cookie.Value
+	}
+	if v.Caller, v.In = web.CallerFrom(c.Request().Context()); !v.In {
+		return v
+	}
+	for _, p := range d.pages() {
+		if p.nav == "" || p.Scope != "" && !v.May(p.Scope) {
+			continue
+		}
+		path := c.Path()
+		here := path == p.Path || p.Path != "/" && strings.HasPrefix(path, p.Path+"/") || p.Path == "/connections" && strings.HasPrefix(path, "/connect")
+		v.Menu = append(v.Menu, menuItem{p.nav, p.Path, here})
+	}
+	return v
+}
