@@ -15,6 +15,7 @@ have gcc || packages+=(gcc libc6-dev)
 have node && have npm || packages+=(nodejs npm)
 have python3 || packages+=(python3)
 have strace || packages+=(strace)
+have chromium || packages+=(chromium fonts-dejavu-core)
 postgres || packages+=(postgresql)
 if [ ${#packages[@]} -gt 0 ]; then
 	if ! have apt-get; then

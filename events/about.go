@@ -56,8 +56,22 @@ func (f Filter) about(body []byte) bool {
 	if f.Person == "" && f.Door == "" {
 		return true
 	}
+	lower := bytes.ToLower(body)
+	if !mayHold(lower, f.Person) || !mayHold(lower, f.Door) {
+		return false // most are, and need not be parsed
+	}
 	a := ReadAbout(body)
 	return named(f.Person, a.PersonID, a.PersonName) && named(f.Door, a.DoorID, a.DoorName)
+}
+
+// mayHold tells whether JSON in lower case can have a text in it. What JSON may write in more ways than one always can.
+func mayHold(lower []byte, text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c > '~' || strings.IndexByte(`"\/<>&`, c) >= 0 {
+			return true
+		}
+	}
+	return bytes.Contains(lower, []byte(strings.ToLower(text)))
 }
 
 func named(wanted, id, name string) bool {

@@ -22,7 +22,13 @@ import (
 // tell appends one event of an account and returns its id.
 func tell(t *testing.T, l *events.Log, account string, code int64) string {
 	t.Helper()
-	m := events.NewMessage(events.EventTopic(account, events.Classify(code)), time.Now(), []byte(`{"note":"a<b>&c"}`))
+	return tellOf(t, l, account, code, `{"note":"a<b>&c"}`)
+}
+
+// tellOf is tell with data.
+func tellOf(t *testing.T, l *events.Log, account string, code int64, data string) string {
+	t.Helper()
+	m := events.NewMessage(events.EventTopic(account, events.Classify(code)), time.Now(), []byte(data))
 	encoded, err := m.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -91,11 +97,24 @@ func cmpText(x, y string) int {
 	return 0
 }
 
+// until are those of the messages that were committed before then.
+func until(t *testing.T, h *events.History, then time.Time, ids ...string) []string {
+	t.Helper()
+	return slices.DeleteFunc(ids, func(id string) bool {
+		m, err := h.Get(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return !m.CommittedAt.Before(then)
+	})
+}
+
 func TestListFilters(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
 		l := runLog(t, db)
 		granted := tell(t, l, "aB", 10)
 		denied := tell(t, l, "aB", 20)
+		met := tellOf(t, l, "z", 31, `{"person_id":4821,"person_name":"Ana Pereira","channel_id":5012,"channel_name":"Bucht über dem Kai"}`)
 		other := tell(t, l, "ab", 10)
 		h := events.NewHistory(db, l)
 		committed, err := h.Get(t.Context(), denied)
@@ -106,7 +125,7 @@ func TestListFilters(t *testing.T) {
 			query events.Query
 			want  []string
 		}{
-			"everything":            {events.Query{}, []string{other, denied, granted}},
+			"everything":            {events.Query{}, []string{other, met, denied, granted}},
 			"account keeps case":    {events.Query{Filter: events.Filter{Account: "aB"}}, []string{denied, granted}},
 			"literal subject":       {events.Query{Filter: events.Filter{Pattern: pattern(t, "gatehouse.event.ab.access.granted")}}, []string{other}},
 			"one token":             {events.Query{Filter: events.Filter{Pattern: pattern(t, "gatehouse.event.*.access.granted")}}, []string{other, granted}},
@@ -115,10 +134,19 @@ func TestListFilters(t *testing.T) {
 			"held to accounts":      {events.Query{Filter: events.Filter{Accounts: []string{"ab", "x"}}}, []string{other}},
 			"held to none":          {events.Query{Filter: events.Filter{Accounts: []string{}}}, nil},
 			"not LIKE":              {events.Query{Filter: events.Filter{Pattern: pattern(t, "gatehouse.event.%.access.granted")}}, nil},
-			"since then":            {events.Query{Since: committed.CommittedAt}, from(t, h, committed.CommittedAt, other, denied, granted)},
+			"since then":            {events.Query{Since: committed.CommittedAt}, from(t, h, committed.CommittedAt, other, met, denied, granted)},
 			"since later":           {events.Query{Since: time.Now().Add(time.Hour)}, nil},
-			"since long ago":        {events.Query{Since: time.Unix(-1<<40, 0)}, []string{other, denied, granted}},
-			"limit":                 {events.Query{Limit: 1}, []string{other, denied, granted}},
+			"since long ago":        {events.Query{Since: time.Unix(-1<<40, 0)}, []string{other, met, denied, granted}},
+			"until then":            {events.Query{Until: committed.CommittedAt}, until(t, h, committed.CommittedAt, other, met, denied, granted)},
+			"until later":           {events.Query{Until: time.Now().Add(time.Hour)}, []string{other, met, denied, granted}},
+			"until long ago":        {events.Query{Until: time.Unix(-1<<40, 0)}, nil},
+			"a person by name":      {events.Query{Filter: events.Filter{Person: "aNA p"}}, []string{met}},
+			"a person by id":        {events.Query{Filter: events.Filter{Person: "4821"}}, []string{met}},
+			"a part of an id":       {events.Query{Filter: events.Filter{Person: "482"}}, nil},
+			"a person elsewhere":    {events.Query{Filter: events.Filter{Person: "Ana", Door: "Workshop"}}, nil},
+			"a door":                {events.Query{Filter: events.Filter{Door: "bucht Üb"}}, []string{met}},
+			"little at a time":      {events.Query{Filter: events.Filter{Door: "5012"}, Look: 1}, []string{met}},
+			"limit":                 {events.Query{Limit: 1}, []string{other, met, denied, granted}},
 		} {
 			if got := ids(t, h, row.query, nil); !slices.Equal(got, row.want) {
 				t.Errorf("%s: %v, want %v", name, got, row.want)

@@ -54,6 +54,7 @@ func everyRoute(c *web.Config) {
 	c.Connect, c.Connections, c.DoorFlow, c.Audit, c.Keys = everything{}, everything{}, everything{}, everything{}, everything{}
 	c.Ring, c.NATSCredentials, c.Identities, c.Operations, c.Endpoints = everything{}, everything{}, everything{}, everything{}, everything{}
 	c.Deliveries = everything{}
+	c.SignInLinks = everything{}
 }
 
 // description is openapi.yaml.

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
-	"time"
 
 	"gatehouse/doordeck/doordecksim"
 	"gatehouse/doorflow/doorflowsim"
@@ -88,9 +87,8 @@ func TestTheDashboardInABrowser(t *testing.T) {
 	b.inspect("message-replayed")
 
 	g.identity("acme", doordecksim.AdminAda)
-	time.Sleep(3 * time.Second) // TODO
 	b.visit("/")
-	b.see(".flow")
+	b.eventually("the picture does not move", `[...document.querySelectorAll(".station b")].some(n => +n.innerText >= 12)`)
 	b.inspect("overview")
 
 	b.visit("/connections/" + doorflowsim.AccountA + "/disconnect")

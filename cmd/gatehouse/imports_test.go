@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"tokens":                   {"events", "internal/"},
 	"webhooks":                 {"doorflow", "events", "standardwebhooks", "internal/"},
 	"keys":                     {"internal/"},
+	"sessions":                 {"apikeys", "events", "internal/"},
 	"migrations":               {},
 	"examples/":                {}, // they are what anybody could write
 	"examples/receiver/go":     {"doorflow", "standardwebhooks"},
@@ -39,16 +40,17 @@ var mayImport = map[string][]string{
 	"internal/natsauth":        {"events", "internal/"},
 	"internal/sqldb/sqldbtest": {"internal/sqldb", "migrations"},
 	"internal/":                {},
-	"web":                      {"apikeys", "doorflow", "events", "oauth", "passthrough", "sharing", "tokens", "webhooks", "internal/"},
+	"web":                      {"apikeys", "doorflow", "events", "oauth", "passthrough", "sessions", "sharing", "tokens", "webhooks", "internal/"},
+	"web/dashboard":            {"web", "events", "oauth", "sharing", "tokens", "internal/"},
 	"web/webtest":              {},
-	"cmd/gatehouse":            {"apikeys", "doordeck", "doordeck/doordecksim", "doorflow", "doorflow/doorflowsim", "events", "keys", "oauth", "passthrough", "sharing", "standardwebhooks", "tokens", "webhooks", "web", "migrations", "internal/"},
+	"cmd/gatehouse":            {"apikeys", "doordeck", "doordeck/doordecksim", "doorflow", "doorflow/doorflowsim", "events", "keys", "oauth", "passthrough", "sessions", "sharing", "standardwebhooks", "tokens", "webhooks", "web", "web/dashboard", "migrations", "internal/"},
 }
 
 // onlyIn says which files may know a library that must stay replaceable.
 var onlyIn = map[string][]string{
 	"github.com/nats-io/nats-server/v2": {"events/embedded.go"},
 	"github.com/labstack/echo/v4": {
-		"web/*.go", "*/handlers.go", "events/sse.go", "webhooks/receive.go", "webhooks/*_handlers.go", "oauth/connect.go", "oauth/callback.go", "oauth/pages.go",
+		"web/*.go", "web/dashboard/*.go", "*/handlers.go", "events/sse.go", "events/related.go", "webhooks/receive.go", "webhooks/*_handlers.go", "oauth/connect.go", "oauth/callback.go", "oauth/pages.go",
 		"oauth/complete.go", "sharing/*_handlers.go", "internal/audit/handlers.go", "internal/natsauth/handlers.go", "cmd/gatehouse/bench.go",
 	},
 }

@@ -12,6 +12,8 @@ type station struct {
 	// Rate is how many went through within the last minute, and Of what.
 	Rate float64
 	Of   string
+	// Moving is shown by the line that leads to it.
+	Moving bool
 	// Tone is good, warn, bad or idle; State says the same in words.
 	Tone, State string
 	Note        string
@@ -42,24 +44,27 @@ func (d *Dashboard) flow(r Reading) flow {
 		in.Tone, in.State = "idle", "DoorFlow is off"
 	case rate("refused") > 0:
 		in.Tone, in.State = "warn", fmt.Sprintf("%s refused in the last minute", number(rate("refused")))
+	case r.Now["webhooks"] == 0:
+		in.Note = "none since the start"
 	default:
 		in.Since = d.Now().Add(-quiet)
 	}
-	log := station{Name: "Log", Icon: "log", Rate: rate("messages"), Of: "messages a minute", Tone: "good", State: "Storing", Note: number(r.Now["head"]) + " since the start"}
+	log := station{Name: "Log", Icon: "log", Rate: rate("messages"), Of: "a minute", Tone: "good", State: "Storing", Note: number(r.Now["head"]) + " since the start"}
 	if r.Sick["database"] {
 		log.Tone, log.State = "bad", "The database takes nothing"
 	}
-	relay := station{Name: "Relay", Icon: "relay", Rate: rate("published"), Of: "published a minute", Tone: "good", State: "Up to date", Note: number(r.Now["lag"]) + " waiting"}
+	relay := station{Name: "Relay", Icon: "relay", Rate: r.Now["lag"], Of: "waiting", Moving: rate("published") > 0, Tone: "good", State: "Up to date", Note: "the log’s way to NATS"}
 	if r.Now["lag"] > tooLate {
 		relay.Tone, relay.State = "warn", "Behind"
 	}
-	nats := station{Name: "NATS", Icon: "nats", Rate: rate("published"), Of: "acknowledged a minute", Tone: "good", State: "Connected"}
+	nats := station{Name: "NATS", Icon: "nats", Rate: rate("published"), Of: "a minute", Tone: "good", State: "Connected", Note: "acknowledged"}
 	if r.Sick["nats"] {
 		nats.Tone, nats.State, nats.Note = "bad", "Not reachable", "Messages wait in the log; none is lost"
 	}
+	in.Moving, log.Moving, nats.Moving = in.Rate > 0, log.Rate > 0, nats.Rate > 0
 	f.Way = []station{in, log, relay, nats}
 	if d.Connections != nil {
-		facts := station{Name: "Facts fetched", Icon: "facts", Rate: rate("fetched"), Of: "a minute", Tone: "good", State: "Up to date", Note: most(r.Now["to fetch"]) + " waiting"}
+		facts := station{Moving: rate("fetched") > 0, Name: "Facts fetched", Icon: "facts", Rate: rate("fetched"), Of: "a minute", Tone: "good", State: "Up to date", Note: most(r.Now["to fetch"]) + " waiting"}
 		if r.Now["not fetched"] > 0 {
 			facts.Tone, facts.State = "warn", most(r.Now["not fetched"])+" cannot be fetched"
 		}
@@ -67,7 +72,7 @@ func (d *Dashboard) flow(r Reading) flow {
 	}
 	if d.Identities.Of != nil {
 		f.Branches = append(f.Branches, station{
-			Name: "Operations", Icon: "door", Rate: rate("operations"), Of: "ended a minute", Tone: "good", State: "Ready", Note: most(r.Now["under way"]) + " under way",
+			Name: "Operations", Icon: "door", Rate: rate("operations"), Of: "a minute", Tone: "good", State: "Ready", Note: most(r.Now["under way"]) + " under way",
 		})
 	}
 	return f

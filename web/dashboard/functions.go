@@ -12,13 +12,14 @@ import (
 // functions are what templates can call.
 func (d *Dashboard) functions() template.FuncMap {
 	return template.FuncMap{
-		"asset":  d.asset,
-		"time":   func(t time.Time) template.HTML { return timeTag(t, "") },
-		"ago":    func(t time.Time) template.HTML { return timeTag(t, "ago") },
-		"clock":  func(t time.Time) template.HTML { return timeTag(t, "clock") },
-		"number": number,
-		"words":  func(s string) string { return strings.ReplaceAll(s, "_", " ") },
-		"dict":   dict,
+		"asset":    d.asset,
+		"time":     func(t time.Time) template.HTML { return timeTag(t, "") },
+		"ago":      func(t time.Time) template.HTML { return timeTag(t, "ago") },
+		"clock":    func(t time.Time) template.HTML { return timeTag(t, "clock") },
+		"number":   number,
+		"words":    func(s string) string { return strings.ReplaceAll(s, "_", " ") },
+		"dict":     dict,
+		"sentence": func(s string) string { return capital(s) + "." },
 	}
 }
 

@@ -113,7 +113,7 @@ func (p *Pulse) beat(ctx context.Context, check bool) {
 	for _, c := range counters {
 		if total := sum(families, c.metric, c.label, c.value); total >= p.last[c.name] {
 			p.hour[c.name][p.slot] += total - p.last[c.name]
-			p.last[c.name] = total
+			p.last[c.name], p.now[c.name] = total, total
 		}
 	}
 	for _, g := range gauges {

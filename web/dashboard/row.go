@@ -50,7 +50,7 @@ func inWords(subject string) (kind, title, tone string) {
 	tone = tones[rest[len(rest)-1]]
 	switch {
 	case kind == "notification":
-		title = "Notification: " + strings.Join(rest, " ")
+		title = "Notification: " + strings.Join(rest[:len(rest)-1], " ") + " " + past(rest[len(rest)-1])
 	case kind == "event" && rest[0] == "door":
 		title, tone = "Door, code "+strings.Join(rest[1:], " "), "warn"
 	case kind == "event" && rest[0] == "other":
@@ -64,6 +64,19 @@ func inWords(subject string) (kind, title, tone string) {
 		tone = "plain"
 	}
 	return kind, strings.ReplaceAll(title, "_", " "), tone
+}
+
+// past says what DoorFlow's actions did.
+func past(action string) string {
+	switch action {
+	case "create":
+		return "created"
+	case "update":
+		return "updated"
+	case "destroy":
+		return "destroyed"
+	}
+	return action
 }
 
 func capital(s string) string {

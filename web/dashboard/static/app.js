@@ -20,7 +20,7 @@ function show(element) {
   if (element.dataset.form === "ago") text = ago(at);
   else if (element.dataset.form === "clock") text = clock.format(at);
   else text = (at.getFullYear() === new Date().getFullYear() ? absolute : absoluteYear).format(at);
-  if (element.textContent !== text) element.textContent = text;
+  if (element.dateTime && element.textContent !== text) element.textContent = text;
 }
 
 function showAll(root) { for (const e of root.querySelectorAll("time[datetime]")) show(e); }
@@ -29,6 +29,7 @@ showAll(document);
 setInterval(() => { for (const e of document.querySelectorAll("time[data-form=ago]")) show(e); }, 5000);
 new MutationObserver((changes) => {
   for (const change of changes) {
+    if (change.type === "attributes") { show(change.target); continue; }
     const at = change.target.nodeType === Node.ELEMENT_NODE ? change.target : change.target.parentElement;
     if (at && at.closest("time")) show(at.closest("time"));
     for (const node of change.addedNodes) if (node.nodeType === Node.ELEMENT_NODE) {
@@ -36,7 +37,7 @@ new MutationObserver((changes) => {
       showAll(node);
     }
   }
-}).observe(document.body, { childList: true, subtree: true, characterData: true });
+}).observe(document.body, { childList: true, subtree: true, characterData: true, attributeFilter: ["datetime"] });
 
 // Light or dark, kept in a cookie so that the next page is drawn right from the start.
 document.addEventListener("click", (e) => {
@@ -90,6 +91,9 @@ for (const input of document.querySelectorAll("input[data-utc]")) {
   }
   input.form.addEventListener("submit", () => { hidden.value = input.value ? new Date(input.value).toISOString() : ""; });
 }
+// Where there is room for it, the filter stands open.
+const box = document.querySelector(".filter-box");
+if (box && innerWidth > 830) box.open = true;
 document.querySelector("form.filter")?.addEventListener("submit", (e) => {
   for (const input of e.target.elements) if (input.name && !input.value) input.disabled = true;
 });
@@ -97,12 +101,12 @@ addEventListener("pageshow", () => { for (const input of document.querySelectorA
 
 // The live tail of messages.
 const mostRows = 500;
-for (const box of document.querySelectorAll("[data-live]")) {
-  const state = box.querySelector(".live-state"), button = box.querySelector("[data-pause]"), rows = document.getElementById("rows");
+for (const tail of document.querySelectorAll("[data-live]")) {
+  const state = tail.querySelector(".live-state"), button = tail.querySelector("[data-pause]"), rows = document.getElementById("rows");
   let source, last = "", missed = 0;
   const say = (tone, text) => { state.replaceChildren(Object.assign(document.createElement("span"), { className: "dot " + tone }), text); };
   const connect = () => {
-    const url = new URL(box.dataset.live, location.href);
+    const url = new URL(tail.dataset.live, location.href);
     if (last) url.searchParams.set("after", last);
     source = new EventSource(url);
     source.onopen = () => { missed = 0; say("good", "Live"); };

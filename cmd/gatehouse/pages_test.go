@@ -1,0 +1,190 @@
+package main_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"gatehouse/apikeys"
+	program "gatehouse/cmd/gatehouse"
+	"gatehouse/doordeck/doordecksim"
+	"gatehouse/doorflow/doorflowsim"
+)
+
+// pages are the routes of the dashboard, as access has those of the API: a page needs the very scope that the same
+// thing needs below /v1. own is 200 where nothing else stands.
+var pages = map[string]route{
+	"GET /":                                 {ask: fixed("/"), list: true},
+	"GET /overview/live":                    {ask: fixed("/overview/live"), list: true},
+	"GET /connections":                      {scope: "connections:read", ask: fixed("/connections"), list: true},
+	"GET /connections/:account":             {scope: "connections:read", ask: at("/connections/%s", ofAccount)},
+	"GET /connections/:account/disconnect":  {scope: "connections:write", ask: at("/connections/%s/disconnect", ofAccount)},
+	"POST /connections/:account/disconnect": {scope: "connections:write", ask: at("/connections/%s/disconnect", ofAccount), own: 303, round: 1},
+	"GET /connect":                          {scope: "connections:write", ask: at("/connect?account=%s", ofAccount), list: true},
+	"POST /connect":                         {scope: "connections:write", ask: func(tn *tenant) (string, string) { return "/connect", "account=" + tn.account }, own: 303},
+	"GET /connect/:link":                    {scope: "connections:read", ask: at("/connect/%s", func(tn *tenant) any { return tn.open })},
+	"GET /connect/:link/live":               {scope: "connections:read", ask: at("/connect/%s/live", func(tn *tenant) any { return tn.open })},
+	"GET /messages":                         {scope: "messages:read", ask: fixed("/messages"), list: true},
+	"GET /messages/more":                    {scope: "messages:read", ask: fixed("/messages/more"), list: true},
+	"GET /messages/live":                    {scope: "messages:read", ask: fixed("/messages/live"), live: true},
+	"GET /messages/:id":                     {scope: "messages:read", ask: at("/messages/%s", ofMessage)},
+	"POST /messages/:id/replay":             {scope: "messages:write", ask: at("/messages/%s/replay", ofMessage), own: 303},
+}
+
+// doors to the dashboard, which need no session or end it.
+var signIns = []string{"GET /static/:file", "POST /sign-in", "GET /sign-in/:token", "POST /sign-in/:token", "POST /sign-out", "POST /sign-out-everywhere"}
+
+func ofDashboard(name string) bool {
+	if _, ok := pages[name]; ok {
+		return true
+	}
+	for _, s := range signIns {
+		if s == name {
+			return true
+		}
+	}
+	return false
+}
+
+// paged asks for a page with a session; a body is a form.
+func (g *gateway) paged(session *http.Cookie, method, path, form string) answer {
+	g.t.Helper()
+	req, err := http.NewRequest(method, g.url+path, strings.NewReader(form))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	req.AddCookie(session)
+	if form != "" {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	resp, err := probe.Transport.RoundTrip(req) // redirects are answers here
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") {
+		return answer{resp.StatusCode, resp.Header, nil}
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return answer{resp.StatusCode, resp.Header, body}
+}
+
+// Every page, with every scope, and as two tenants for what is theirs, what is the other's, and what does not exist.
+func TestEveryPageWithEveryScopeForTwoTenants(t *testing.T) {
+	g := newGateway(t, nil)
+	df := newCloud(t, g)
+	newDoordeck(t, g)
+	routes, err := program.Routes(t.Context(), g.flags(t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range pages {
+		if !strings.Contains(strings.Join(routes, "\n")+"\n", name+"\n") {
+			t.Errorf("%s does not exist", name)
+		}
+	}
+	g.start()
+	a, b := &tenant{account: doorflowsim.AccountA, identity: "harbour"}, &tenant{account: doorflowsim.AccountB, identity: "foundry"}
+	g.identity(a.identity, doordecksim.AdminAda)
+	g.identity(b.identity, doordecksim.AdminBen)
+	for _, tn := range []*tenant{a, b} {
+		var link struct{ ID, URL string }
+		g.call(http.MethodPost, "/v1/connect-links", `{"account":"`+tn.account+`"}`).json(t, &link)
+		if p := walkWith(t, link.URL, url.Values{"decision": {"allow"}, "account": {tn.account}}); p.status != http.StatusOK {
+			t.Fatal(p.status)
+		}
+		g.call(http.MethodPost, "/v1/connect-links", `{"account":"`+tn.account+`"}`).json(t, &link)
+		tn.open = link.ID
+	}
+	for _, tn := range []*tenant{a, b} {
+		before := acknowledged(df)
+		df.Emit(tn.account, df.Random(tn.account))
+		df.awaitAcknowledged(t, before+1)
+		var page struct{ Items []struct{ ID string } }
+		g.call(http.MethodGet, "/v1/messages?account="+tn.account, "").json(t, &page)
+		for _, m := range page.Items {
+			tn.messages = append(tn.messages, m.ID)
+		}
+	}
+	t.Run("scopes", func(t *testing.T) { walkPagesWithScopes(t, g) })
+	for round := range 2 {
+		walkPagesAs(t, g, a, b, round)
+		walkPagesAs(t, g, b, a, round)
+	}
+}
+
+func walkPagesWithScopes(t *testing.T, g *gateway) {
+	for _, scope := range apikeys.Scopes() {
+		session := g.session(g.key(map[string]any{"scopes": []string{scope}}))
+		for name, r := range pages {
+			path, form := r.ask(nobody)
+			a := g.paged(session, method(name), path, form)
+			may := r.scope == "" || scope == r.scope || scope == "admin"
+			if may == (a.status == http.StatusForbidden) || a.status == http.StatusUnauthorized || a.status >= 500 {
+				t.Errorf("%s with the scope %s: %d", name, scope, a.status)
+			}
+			checkPage(t, name, a)
+		}
+	}
+}
+
+// checkPage wants of every page what protects who looks at it.
+func checkPage(t *testing.T, name string, a answer) {
+	t.Helper()
+	policy := a.header.Get("Content-Security-Policy")
+	for _, want := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"} {
+		if !strings.Contains(policy, want) || strings.Contains(policy, "unsafe") {
+			t.Errorf("%s: the policy is %q", name, policy)
+		}
+	}
+	if a.header.Get("X-Frame-Options") != "DENY" || a.header.Get("Cache-Control") != "no-store" || a.header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("%s: %v", name, a.header)
+	}
+	for _, never := range []string{"<style", " style=", " onclick=", "<script>", adminToken, clientSecret, webhookSecret} {
+		if strings.Contains(string(a.body), never) {
+			t.Errorf("%s has %q in it", name, never)
+		}
+	}
+}
+
+func walkPagesAs(t *testing.T, g *gateway, tn, other *tenant, round int) {
+	for name, r := range pages {
+		if r.round != round {
+			continue
+		}
+		scopes := []string{"connections:read", "messages:read", "identities:read"}
+		if r.scope == "connections:write" || r.scope == "messages:write" {
+			scopes = append(scopes, r.scope)
+		}
+		session := g.session(g.key(map[string]any{"scopes": scopes, "accounts": []string{tn.account}, "identities": []string{tn.identity}}))
+		path, form := r.ask(tn)
+		own := g.paged(session, method(name), path, form)
+		if want := max(r.own, http.StatusOK); own.status != want {
+			t.Errorf("%s as %s: %d, want %d: %s", name, tn.account, own.status, want, own.body)
+		}
+		for _, mark := range other.marks() {
+			if mark != "" && strings.Contains(string(own.body), mark) {
+				t.Errorf("%s shows %s what is another's: %s", name, tn.account, mark)
+			}
+		}
+		if strings.Contains(string(own.body), "The flow") {
+			t.Errorf("%s tells %s how much is said to everybody", name, tn.account)
+		}
+		if r.live || r.list {
+			continue
+		}
+		path, form = r.ask(other)
+		foreign := g.paged(session, method(name), path, form)
+		path, form = r.ask(nobody)
+		missing := g.paged(session, method(name), path, form)
+		if fmt.Sprint(foreign.status, len(foreign.body)) != fmt.Sprint(missing.status, len(missing.body)) || foreign.status/10 != 40 {
+			t.Errorf("%s: what is another's is answered %d, what does not exist %d", name, foreign.status, missing.status)
+		}
+	}
+}
