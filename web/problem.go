@@ -81,7 +81,7 @@ var sentinels = []struct {
 	{apikeys.ErrLastAdmin, http.StatusConflict, "last-admin-key", "without this key nobody could make keys any more; make another one with the scope admin first", 0},
 	{apikeys.ErrTooMany, http.StatusConflict, "too-many-keys", "there are as many keys as there may be; revoke some", 0},
 
-	{sessions.ErrLink, http.StatusGone, "link-spent", "this sign-in link has been used, or is older than ten minutes; make another one with gatehouse dashboard link", 0},
+	{sessions.ErrLink, http.StatusGone, "sign-in-link", "this sign-in link has been used, or is older than ten minutes; make another one with gatehouse dashboard link", 0},
 	{sessions.ErrTooManyLinks, http.StatusConflict, "too-many-links", "this key has 20 unused sign-in links; use one of them, or wait ten minutes", 0},
 	{errCrossOrigin, http.StatusForbidden, "cross-origin", "this was sent from another site; open the dashboard itself and do it there", 0},
 
