@@ -128,6 +128,18 @@ func (b *chrome) write(selector, text string) {
 	b.do("typing into "+selector, chromedp.SendKeys(chromedp.CSS(selector), text))
 }
 
+// press sends keys to whatever has the focus.
+func (b *chrome) press(keys string) {
+	b.t.Helper()
+	b.do("pressing keys", chromedp.KeyEvent(keys))
+}
+
+// focus moves the focus as a script would.
+func (b *chrome) focus(selector string) {
+	b.t.Helper()
+	ask[bool](b, fmt.Sprintf("document.querySelector(%q).focus(), true", selector))
+}
+
 // eventually waits until an expression is true.
 func (b *chrome) eventually(what, expression string) {
 	b.t.Helper()
@@ -149,31 +161,39 @@ func (b *chrome) signIn(key string) {
 	b.see("nav")
 }
 
-// looks are how every page is looked at.
-var looks = []struct {
+type look struct {
 	name, scheme string
 	width        int64
-}{{"light", "light", 1280}, {"dark", "dark", 1280}, {"narrow", "light", 390}, {"narrow-dark", "dark", 390}}
+}
+
+// looks are how every page is looked at.
+var looks = []look{{"light", "light", 1280}, {"dark", "dark", 1280}, {"narrow", "light", 390}, {"narrow-dark", "dark", 390}}
 
 // inspect looks at the page that is open, in every look: axe must find no serious fault, nothing may stand out at the
 // side, and a picture is kept where GATEHOUSE_SCREENSHOTS says.
 func (b *chrome) inspect(name string) {
 	b.t.Helper()
-	for _, look := range looks {
-		_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: look.scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}},
-		})
-		b.must("choosing "+look.name, err)
-		b.do("sizing", chromedp.EmulateViewport(look.width, 900))
+	for _, l := range looks {
+		b.look(l)
 		if over := ask[int](b, "document.documentElement.scrollWidth - innerWidth"); over > 0 {
-			b.t.Errorf("%s, %s: %d pixels stand out at the side", name, look.name, over)
+			b.t.Errorf("%s, %s: %d pixels stand out at the side", name, l.name, over)
 		}
 		for _, fault := range b.faults() {
-			b.t.Errorf("%s, %s: %s", name, look.name, fault)
+			b.t.Errorf("%s, %s: %s", name, l.name, fault)
 		}
-		b.picture(name + "-" + look.name)
+		b.picture(name + "-" + l.name)
 	}
-	b.do("sizing", chromedp.EmulateViewport(1280, 900))
+	b.look(looks[0])
+}
+
+// look chooses one.
+func (b *chrome) look(l look) {
+	b.t.Helper()
+	_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: l.scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}},
+	})
+	b.must("choosing "+l.name, err)
+	b.do("sizing", chromedp.EmulateViewport(l.width, 900))
 }
 
 // faults are what axe calls serious or critical.

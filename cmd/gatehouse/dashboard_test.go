@@ -1,8 +1,10 @@
 package main_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
 	"gatehouse/doordeck/doordecksim"
@@ -99,6 +101,86 @@ func TestTheDashboardInABrowser(t *testing.T) {
 	b.visit("/nothing")
 	b.inspect("not-found")
 	for _, c := range complaints() {
-		t.Log("the browser complains:", c)
+		if !strings.Contains(c, "401 (Unauthorized)") && !strings.Contains(c, "404 (Not Found)") { // a wrong key, and /nothing
+			t.Error("the browser complains:", c)
+		}
 	}
+}
+
+// What waits for a person stands first, and leads to where it can be seen to.
+func TestWhatNeedsAPersonInABrowser(t *testing.T) {
+	g := newGateway(t, nil)
+	df := newCloud(t, g)
+	newDoordeck(t, g)
+	g.start()
+	b := newChrome(t, g)
+	df.connected(g)
+	const account = doorflowsim.AccountA
+	event := df.Emit(account, doorflowsim.EventSpec{Code: 10, ChannelID: 5012, NoWebhook: true})
+	df.RevokeGrant(account)
+	if status, _, err := post(t.Context(), probe, g.url, "["+notification(df.url, account, fmt.Sprint(event.ID), "Alost")+"]"); status != http.StatusOK || err != nil {
+		t.Fatal(status, err)
+	}
+	g.awaitConnection(account, "reauthorize")
+	g.identity("acme", doordecksim.AdminAda)
+	if a := g.call(http.MethodPost, "/v1/identities", identityBody("annex", doordecksim.AdminBen)); a.status != http.StatusCreated {
+		t.Fatal(a.status, string(a.body))
+	}
+	g.awaitIdentity("annex", "ready")
+	if a := g.call(http.MethodPost, "/v1/identities/annex/register", `{"new_key":true}`); a.status != http.StatusOK {
+		t.Fatal(a.status, string(a.body))
+	}
+	if a := g.call(http.MethodPost, "/v1/identities/annex/verify", `{"method":"EMAIL"}`); a.status != http.StatusOK {
+		t.Fatal(a.status, string(a.body))
+	}
+	b.signIn(adminToken)
+	b.see(".need.bad")
+	b.inspect("overview-needs")
+	b.click(".need.bad .button")
+	b.see(".said.bad")
+	b.inspect("connection-reauthorize")
+	b.click(".actions .button")
+	b.see("#account")
+	if got := ask[string](b, `document.getElementById("account").value`); got != account {
+		t.Errorf("reauthorizing is for %q", got)
+	}
+}
+
+// A key sees what it may do and nothing else, and the keyboard is enough.
+func TestTheDashboardByKeyboardWithASmallKey(t *testing.T) {
+	g := newGateway(t, nil)
+	newCloud(t, g)
+	g.start()
+	b := newChrome(t, g)
+	var made struct{ ID, Key string }
+	g.call(http.MethodPost, "/v1/api-keys", `{"name":"front desk","scopes":["messages:read"],"accounts":["hX9aQ2"]}`).json(t, &made)
+	b.signIn(made.Key)
+	if got := b.text("nav"); got != "Overview\nMessages" {
+		t.Errorf("the menu is %q", got)
+	}
+	if text := b.text("main"); strings.Contains(text, "The flow") || strings.Contains(text, "Connect") {
+		t.Errorf("the overview shows more than the key may see:\n%s", text)
+	}
+	b.inspect("overview-small-key")
+	b.press("\t")
+	if got := ask[string](b, "document.activeElement.innerText"); got != "Skip to content" {
+		t.Errorf("the first that the keyboard reaches is %q", got)
+	}
+	b.press("\r")
+	b.eventually("skipping leads nowhere", `document.activeElement.id === "main" || location.hash === "#main"`)
+	b.focus("details.who summary")
+	b.press("\r")
+	b.see("[data-theme-toggle]")
+	b.inspect("menu")
+	b.press("\t\r")
+	b.eventually("the theme does not change", `document.documentElement.dataset.theme === "dark"`)
+	b.visit("/messages")
+	if got := ask[string](b, "document.documentElement.dataset.theme"); got != "dark" {
+		t.Errorf("the next page is %q", got)
+	}
+	b.visit("/")
+	if a := g.call(http.MethodDelete, "/v1/api-keys/"+made.ID, ""); a.status != http.StatusNoContent {
+		t.Fatal(a.status)
+	}
+	b.see("#key") // the page that was left open goes there by itself
 }

@@ -49,7 +49,7 @@ func (d *Dashboard) flow(r Reading) flow {
 	default:
 		in.Since = d.Now().Add(-quiet)
 	}
-	log := station{Name: "Log", Icon: "log", Rate: rate("messages"), Of: "a minute", Tone: "good", State: "Storing", Note: number(r.Now["head"]) + " since the start"}
+	log := station{Name: "Log", Icon: "log", Rate: rate("messages"), Of: "a minute", Tone: "good", State: "Storing", Note: number(r.Now["messages"]) + " since the start"}
 	if r.Sick["database"] {
 		log.Tone, log.State = "bad", "The database takes nothing"
 	}

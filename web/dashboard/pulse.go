@@ -37,7 +37,7 @@ var counters = []struct{ name, metric, label, value string }{
 
 // gauges are those of which only the present is shown.
 var gauges = []struct{ name, metric string }{
-	{"head", "gatehouse_log_head"}, {"lag", "gatehouse_relay_lag_messages"}, {"quiet", "gatehouse_webhook_last_seconds"},
+	{"lag", "gatehouse_relay_lag_messages"}, {"quiet", "gatehouse_webhook_last_seconds"},
 }
 
 // waiting are counted in the database.

@@ -15,6 +15,8 @@ type row struct {
 	Happened time.Time
 	// Title is the message in words, and Kind what its subject begins with.
 	Title, Kind, Tone string
+	// Identity is whose it is, of an operation or identity.
+	Identity string
 	events.About
 }
 
@@ -30,6 +32,9 @@ func newRow(s events.Stored) row {
 	said := events.Read(s.Body)
 	r := row{ID: s.ID, Subject: s.Subject, Account: s.Account, At: s.CommittedAt, Happened: said.Time, About: events.ReadAbout(s.Body)}
 	r.Kind, r.Title, r.Tone = inWords(s.Subject)
+	if r.Kind == "operation" || r.Kind == "identity" {
+		r.Identity = strings.Split(s.Subject, ".")[2]
+	}
 	return r
 }
 

@@ -1,0 +1,137 @@
+package dashboard
+
+import (
+	"bytes"
+	"encoding/json"
+	"html"
+	"log/slog"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"gatehouse/internal/sqldb"
+	"gatehouse/internal/sqldb/sqldbtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestSubjectsInWords(t *testing.T) {
+	for subject, want := range map[string][3]string{
+		"gatehouse.event.hX9aQ2.access.granted":                 {"event", "Access granted", "good"},
+		"gatehouse.event.hX9aQ2.access.denied":                  {"event", "Access denied", "bad"},
+		"gatehouse.event.hX9aQ2.door.31":                        {"event", "Door, code 31", "warn"},
+		"gatehouse.event.hX9aQ2.other.90":                       {"event", "Other, code 90", "plain"},
+		"gatehouse.event.hX9aQ2.credential.updated":             {"event", "Credential updated", "plain"},
+		"gatehouse.notification.hX9aQ2.personcredential.create": {"notification", "Notification: personcredential created", "plain"},
+		"gatehouse.connection.hX9aQ2.reauthorize":               {"connection", "Connection reauthorize", "bad"},
+		"gatehouse.identity.acme.verification_required":         {"identity", "Identity verification required", "warn"},
+		"gatehouse.operation.acme.applied":                      {"operation", "Operation applied", "good"},
+		"odd":                                                   {"", "odd", "plain"},
+	} {
+		kind, title, tone := inWords(subject)
+		if got := [3]string{kind, title, tone}; got != want {
+			t.Errorf("%s: %q, want %q", subject, got, want)
+		}
+	}
+}
+
+var tag = regexp.MustCompile(`</?span[^>]*>`)
+
+// FuzzColour: whatever a message holds, the page shows just that, and no markup of its own.
+func FuzzColour(f *testing.F) {
+	for _, s := range []string{
+		`{"a":"<script>alert(1)</script>","b":[1,-2.5e+3,true,null],"c\"":"\\","d":{}}`, `"x"`, `[]`, `nonsense <b>`, `{"a":"\u003c","é":"日"}`, ``, `{"":"a:b"}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		shown := string(colour(body))
+		if bare := tag.ReplaceAllString(shown, ""); strings.ContainsAny(bare, "<>") {
+			t.Fatalf("%q is shown as %q", body, shown)
+		}
+		want := string(body)
+		var pretty bytes.Buffer
+		if json.Indent(&pretty, body, "", "  ") == nil {
+			want = pretty.String()
+		}
+		if got := html.UnescapeString(tag.ReplaceAllString(shown, "")); strings.ToValidUTF8(strings.ReplaceAll(got, "\ufffd", ""), "") != strings.ToValidUTF8(strings.ReplaceAll(strings.ReplaceAll(want, "\x00", ""), "\ufffd", ""), "") {
+			t.Fatalf("%q is shown as %q, want %q", body, got, want)
+		}
+	})
+}
+
+func TestNumbersAndTimes(t *testing.T) {
+	for n, want := range map[float64]string{0: "0", 999: "999", 1000: "1\u202f000", 1234567.4: "1\u202f234\u202f567", -1234: "-1\u202f234"} {
+		if got := number(n); got != want {
+			t.Errorf("%v: %q", n, got)
+		}
+	}
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("", 3600))
+	want := `<time datetime="2026-01-02T02:04:05.000Z" title="2026-01-02 02:04:05 UTC" data-form="ago">2026-01-02 02:04:05 UTC</time>`
+	if got := string(timeTag(at, "ago")); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if got := string(timeTag(time.Time{}, "")); strings.Contains(got, "<time") {
+		t.Errorf("no time is shown as %s", got)
+	}
+}
+
+// What can be said after an action is said in whole sentences, in a tone that the stylesheet knows.
+func TestWords(t *testing.T) {
+	for name, w := range words {
+		if !strings.HasSuffix(w.Text, ".") || w.Tone != "good" && w.Tone != "warn" && w.Tone != "bad" {
+			t.Errorf("%s: %+v", name, w)
+		}
+	}
+}
+
+func TestThePulseKeepsAnHour(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		reg := prometheus.NewRegistry()
+		messages := prometheus.NewCounter(prometheus.CounterOpts{Name: "gatehouse_log_messages_total"})
+		requests := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gatehouse_webhook_requests_total"}, []string{"outcome", "reason"})
+		reg.MustRegister(messages, requests)
+		p := &Pulse{Registry: reg, DB: db, Log: slog.New(slog.DiscardHandler)}
+		messages.Add(7) // before it begins, in the same process: they count
+		p.beat(t.Context(), true)
+		for range perMinute {
+			messages.Add(2)
+			requests.WithLabelValues("stored", "").Inc()
+			requests.WithLabelValues("unauthorized", "stale").Add(3)
+			p.beat(t.Context(), false)
+		}
+		r := p.Read()
+		if got := r.Minutes["messages"]; got[minutes-1] != float64(2*perMinute) || got[minutes-2] != 7 {
+			t.Errorf("the last minutes are %v", got[minutes-3:])
+		}
+		if r.Minutes["webhooks"][minutes-1] != float64(perMinute) || r.Minutes["refused"][minutes-1] != float64(3*perMinute) || r.Now["messages"] != 7+float64(2*perMinute) {
+			t.Errorf("%v %v", r.Minutes["webhooks"], r.Now)
+		}
+		for range slots {
+			p.beat(t.Context(), false)
+		}
+		for name, by := range p.Read().Minutes {
+			for _, n := range by {
+				if n != 0 {
+					t.Fatalf("%s of more than an hour ago are still there: %v", name, by)
+				}
+			}
+		}
+	})
+}
+
+func TestTheSparklineStaysInItsPicture(t *testing.T) {
+	var by [minutes]float64
+	if s := sparkline(by); !s.Empty || s.Most != 0 || !strings.HasPrefix(s.Line, "M0.0 ") {
+		t.Errorf("of nothing: %+v", s)
+	}
+	by[0], by[minutes-1] = 1e9, 3
+	s := sparkline(by)
+	if s.Empty || s.Now != 3 || s.Most != 1e9 || !strings.HasPrefix(s.Line, "M0.0 6.0L") || !strings.HasSuffix(s.Line, "L600.0 78.0") || !strings.HasSuffix(s.Area, "Z") {
+		t.Errorf("%+v", s)
+	}
+}
