@@ -76,15 +76,16 @@ func fillHistory(t *testing.T, dir string, n int) {
 	if _, err := migrations.Up(t.Context(), db.Writer().DB, false); err != nil {
 		t.Fatal(err)
 	}
-	const body = `'{"specversion":"1.0","id":"x","source":"/doorflow/accounts/aX1","type":"gatehouse.event.access.granted","subject":"events/' || n ||
+	const body = `'{"specversion":"1.0","id":"' || id || '","source":"/doorflow/accounts/aX1","type":"gatehouse.event.access.granted","subject":"events/' || n ||
 		'","time":"2026-01-01T00:00:00Z","datacontenttype":"application/json","account":"aX1","origin":"webhook","data":{"channel_id":' || (n % 40) ||
 		',"channel_name":"Door ' || (n % 40) || '","created_at":"2026-01-01T00:00:00Z","credentials_number":"****","event_code":11,"event_id":' || n ||
 		',"event_label":"Admitted somebody using PIN","id":' || n || ',"person_id":' || (n % 3000) || ',"person_name":"Person ' || (n % 3000) ||
 		'","updated_at":"2026-01-01T00:00:00Z"}}'`
 	_, err = db.Writer().ExecContext(t.Context(), `INSERT INTO messages (writer, seq, id, account, subject, at, body)
 		WITH RECURSIVE r (n, ms) AS (SELECT 1, ? UNION ALL SELECT n + 1, ms + 1 FROM r WHERE n < ?)
-		SELECT 1, n, printf('%08x-%04x-7000-8000-%012x', ms >> 16, ms & 65535, n), 'aX1',
-			CASE n % 3 WHEN 0 THEN 'gatehouse.notification.aX1.event.create' ELSE 'gatehouse.event.aX1.access.granted' END, ms, CAST(`+body+` AS BLOB) FROM r`,
+		SELECT 1, n, id, 'aX1',
+			CASE n % 3 WHEN 0 THEN 'gatehouse.notification.aX1.event.create' ELSE 'gatehouse.event.aX1.access.granted' END, ms, CAST(`+body+` AS BLOB)
+		FROM (SELECT n, ms, printf('%08x-%04x-7000-8000-%012x', ms >> 16, ms & 65535, n) AS id FROM r)`,
 		time.Now().Add(-time.Duration(n)*time.Millisecond).UnixMilli(), n)
 	if err != nil {
 		t.Fatal(err)
