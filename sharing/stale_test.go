@@ -261,3 +261,24 @@ func TestABatchWaitsForAll(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 }
+
+// A list that cannot be had when its time is over is asked for later: what arrived has not expired.
+func TestAListThatComesLateStillTells(t *testing.T) {
+	c := newCloud(t, doordecksim.Options{Strict: true})
+	d := newDesk(t, sqldbtest.SQLite(t), keyset(t), c)
+	a := d.submit(t, `{"type":"share","lock":"%s","valid_for":"2m","invitees":[{"email":"ana@example.test"}]}`, boat)
+	must(t, d.ops.Step(t.Context()))
+	c.Faults().Fail(doordecksim.RouteLockUsers, -1, 500)
+	must(t, c.SetOnline(boat, true))
+	for range 30 {
+		d.pass(t, c, 8*time.Second)
+	}
+	if a = d.state(t, a); a.Status != sharing.Queued {
+		t.Errorf("without a list: %s", text(a))
+	}
+	c.Faults().Reset()
+	d.pass(t, c, 8*time.Second)
+	if a = d.state(t, a); a.Status != sharing.Confirmed {
+		t.Error(text(a))
+	}
+}
