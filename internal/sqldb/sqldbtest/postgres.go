@@ -2,6 +2,7 @@ package sqldbtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -24,6 +25,7 @@ type Cluster struct {
 	bin, dir string
 	port     int
 	cmd      *exec.Cmd
+	ended    chan struct{} // closed when cmd has
 }
 
 var shared struct {
@@ -78,7 +80,16 @@ func Start() (*Cluster, error) {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	return c, c.Up()
+	// Another program may have taken the port in between.
+	for attempt := 1; ; attempt++ {
+		if err := c.Up(); err == nil || attempt == 5 {
+			return c, err
+		}
+		c.Kill()
+		if c.port, err = freePort(); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // Up starts the server and waits until it answers.
@@ -88,14 +99,21 @@ func (c *Cluster) Up() error {
 	if err := c.cmd.Start(); err != nil {
 		return err
 	}
-	ready := c.command("pg_isready", "-h", "127.0.0.1", "-p", strconv.Itoa(c.port), "-t", "30")
-	for deadline := time.Now().Add(30 * time.Second); ; {
-		if err := c.command(filepath.Base(ready.Path), ready.Args[1:]...).Run(); err == nil {
+	c.ended = make(chan struct{})
+	go func(cmd *exec.Cmd, ended chan struct{}) { _ = cmd.Wait(); close(ended) }(c.cmd, c.ended)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		err := c.command("pg_isready", "-h", "127.0.0.1", "-p", strconv.Itoa(c.port), "-t", "30").Run()
+		select {
+		case <-c.ended:
+			return errors.New("postgres ended at its start")
+		default:
+		}
+		if err == nil {
 			return nil
-		} else if time.Now().After(deadline) {
+		}
+		if time.Now().After(deadline) {
 			return fmt.Errorf("postgres did not become ready: %w", err)
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 }
 
@@ -105,7 +123,7 @@ func (c *Cluster) Kill() {
 		return
 	}
 	_ = syscall.Kill(-c.cmd.Process.Pid, syscall.SIGQUIT)
-	_ = c.cmd.Wait()
+	<-c.ended
 	c.cmd = nil
 }
 
