@@ -166,7 +166,7 @@ func TestGoneDisables(t *testing.T) {
 		_, err := o.endpoints.Change(t.Context(), e.ID, enabled(true), webhooks.Limits{})
 		must(t, err)
 		must(t, o.Look(t.Context()))
-		o.settled()
+		await(t, "all are delivered", func() bool { return o.count(`SELECT COUNT(*) FROM deliveries WHERE state = 'delivered'`) == 3 })
 		if got, want := b.ids(), append([]string{ids[0]}, ids...); !slices.Equal(got, want) {
 			t.Errorf("it got %v, want %v: the first, which it refused, and all three when it was enabled", got, want)
 		}

@@ -79,11 +79,13 @@ func (d *Deliveries) prune(ctx context.Context, tx *events.Tx, where string, arg
 	for _, k := range keys {
 		args = append(args, k.Message, k.Endpoint)
 	}
-	these := ` WHERE (message_id, endpoint_id) IN (VALUES (?, ?)` + strings.Repeat(`, (?, ?)`, len(keys)-1) + `)`
-	if _, err := tx.Exec(ctx, `DELETE FROM delivery_attempts`+these, args...); err != nil {
+	// As a table and not as a list, for which SQLite would look at every row there is.
+	these := `WITH these (message, endpoint) AS (VALUES (?, ?)` + strings.Repeat(`, (?, ?)`, len(keys)-1) + `) DELETE FROM %s
+		WHERE (message_id, endpoint_id) IN (SELECT message, endpoint FROM these)`
+	if _, err := tx.Exec(ctx, fmt.Sprintf(these, "delivery_attempts"), args...); err != nil {
 		return 0, err
 	}
-	return tx.Exec(ctx, `DELETE FROM deliveries`+these, args...)
+	return tx.Exec(ctx, fmt.Sprintf(these, "deliveries"), args...)
 }
 
 // pruneDeleted removes what belongs to endpoints that are gone. It goes from endpoint to endpoint in the index, and so

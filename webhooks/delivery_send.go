@@ -60,13 +60,12 @@ func (d *Deliveries) attempt(j *job) {
 	id := j.endpoint.ID
 	done, asked := d.try(j)
 	r := d.resultOf(j, done, asked)
-	if !j.endpoint.Ordered {
-		d.lanes.free(id)
-	}
-	d.store(r)
 	if j.endpoint.Ordered {
-		d.lanes.stir(id)
+		d.store(r)
 		d.lanes.free(id)
+	} else {
+		d.lanes.free(id)
+		d.store(r)
 	}
 	d.metrics.attempted(r)
 	d.tally.count(r)

@@ -42,7 +42,7 @@ func (l *lanes) get(id string) *lane {
 	return l.lanes[id]
 }
 
-// room is how many more deliveries the endpoint may get now.
+// room is how many more deliveries the endpoint may get now. One it may always get, whatever the others take up.
 func (l *lanes) room(e *Endpoint) int {
 	lane := l.get(e.ID)
 	slots := e.Concurrency
@@ -52,7 +52,11 @@ func (l *lanes) room(e *Endpoint) int {
 	if e.Ordered {
 		slots = 1
 	}
-	return max(0, min(slots-lane.inFlight, maxInFlight-l.inFlight))
+	left := maxInFlight - l.inFlight
+	if lane.inFlight == 0 {
+		left = max(left, 1)
+	}
+	return max(0, min(slots-lane.inFlight, left))
 }
 
 // take takes a slot for a delivery that is only just being made, if it need not wait behind others. Those of ordered
