@@ -43,6 +43,11 @@ func (h *DeliveryHandlers) List(c echo.Context) error {
 	}{page, next})
 }
 
+// Of returns the deliveries of a message, to the endpoints that the caller of a request may see.
+func (h *DeliveryHandlers) Of(c echo.Context, message string) ([]DeliveryTo, error) {
+	return h.Deliveries.OfMessage(c.Request().Context(), message, h.limits(c))
+}
+
 // Get is GET /v1/deliveries/:id.
 func (h *DeliveryHandlers) Get(c echo.Context) error {
 	one, err := h.Deliveries.Get(c.Request().Context(), c.Param("id"), h.limits(c))

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/url"
 	"time"
 
 	"gatehouse/events"
@@ -46,6 +47,44 @@ func (d *Deliveries) List(ctx context.Context, endpoint, status, after string, l
 	}
 	page, err := d.shown(ctx, rows, listedAttempts)
 	return page, next, err
+}
+
+// DeliveryTo is a delivery with what its endpoint is called.
+type DeliveryTo struct {
+	Delivery
+	// Name is the endpoint's description, else the host of its URL.
+	Name string
+}
+
+// listedOfMessage is how many deliveries of one message are listed.
+const listedOfMessage = 100
+
+// OfMessage returns a message's deliveries, as far as the caller may know of their endpoints.
+func (d *Deliveries) OfMessage(ctx context.Context, message string, of Limits) ([]DeliveryTo, error) {
+	var rows []deliveryRow
+	if err := d.DB.Select(ctx, &rows, selectDelivery+` WHERE d.message_id = ? ORDER BY d.endpoint_id LIMIT ?`, message, listedOfMessage); err != nil {
+		return nil, fmt.Errorf("listing the deliveries of message %s: %w", message, err)
+	}
+	shown, err := d.shown(ctx, rows, 1)
+	if err != nil {
+		return nil, err
+	}
+	var all []DeliveryTo
+	for _, one := range shown {
+		e, err := d.Endpoints.Get(ctx, one.Endpoint, of)
+		if errors.Is(err, ErrNoEndpoint) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		name := e.Description
+		if u, err := url.Parse(e.URL); err == nil && name == "" {
+			name = u.Host
+		}
+		all = append(all, DeliveryTo{one, name})
+	}
+	return all, nil
 }
 
 // Get returns one delivery with all attempts that are kept, or ErrNoDelivery.

@@ -3,9 +3,11 @@ package main_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"gatehouse/doordeck/doordecksim"
 	"gatehouse/doorflow/doorflowsim"
@@ -13,7 +15,9 @@ import (
 
 // somebody's day: the story of the dashboard, in a real browser, with every page looked at.
 func TestTheDashboardInABrowser(t *testing.T) {
-	g := newGateway(t, map[string]string{"GATEHOUSE_LOG_LEVEL": "info"})
+	bms := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer bms.Close()
+	g := newGateway(t, map[string]string{"GATEHOUSE_LOG_LEVEL": "info", "GATEHOUSE_EGRESS_ALLOW": "127.0.0.0/8"})
 	df := newCloud(t, g)
 	newDoordeck(t, g)
 	g.start()
@@ -60,6 +64,10 @@ func TestTheDashboardInABrowser(t *testing.T) {
 	b.visit("/connections")
 	b.inspect("connections")
 
+	if a := g.call(http.MethodPost, "/v1/endpoints", `{"url":"`+bms.URL+`/hook","subjects":["gatehouse.event.>"],"description":"Harbour BMS"}`); a.status != http.StatusCreated {
+		t.Fatal(a.status, string(a.body))
+	}
+
 	// Messages come by themselves.
 	b.visit("/messages")
 	b.eventually("the tail is not live", `document.querySelector(".live-state").innerText === "Live"`)
@@ -79,6 +87,13 @@ func TestTheDashboardInABrowser(t *testing.T) {
 	b.inspect("messages-filtered")
 	b.click("#rows th a")
 	b.see("pre.json")
+	eventually(t, 20*time.Second, func() string {
+		if text := b.text("main"); !strings.Contains(text, "Harbour BMS") || !strings.Contains(text, "delivered") {
+			b.visit(b.at())
+			return "the delivery is not shown:\n" + text
+		}
+		return ""
+	})
 	b.inspect("message")
 	message := b.at()
 	b.click(".head form button")

@@ -15,6 +15,7 @@ import (
 	"gatehouse/sharing"
 	"gatehouse/tokens"
 	"gatehouse/web"
+	"gatehouse/webhooks"
 )
 
 // Config is what a Dashboard needs.
@@ -27,6 +28,7 @@ type Config struct {
 	Connect     *oauth.Connect
 	// Identities has none where there is no Doordeck application.
 	Identities *sharing.IdentityHandlers
+	Deliveries *webhooks.DeliveryHandlers
 	// WantedScopes are what DoorFlow is asked for.
 	WantedScopes []string
 	Log          *slog.Logger

@@ -70,6 +70,14 @@ func (d *Dashboard) flow(r Reading) flow {
 		}
 		f.Branches = append(f.Branches, facts)
 	}
+	deliveries := station{
+		Name: "Deliveries", Icon: "send", Rate: rate("delivered"), Of: "a minute", Moving: rate("delivered") > 0, Tone: "good", State: "Up to date",
+		Note: number(r.Now["to deliver"]) + " waiting",
+	}
+	if n := r.Now["given up"]; n > 0 {
+		deliveries.Tone, deliveries.State = "warn", number(n)+" parked"
+	}
+	f.Branches = append(f.Branches, deliveries)
 	if d.Identities.Of != nil {
 		f.Branches = append(f.Branches, station{
 			Name: "Operations", Icon: "door", Rate: rate("operations"), Of: "a minute", Tone: "good", State: "Ready", Note: most(r.Now["under way"]) + " under way",

@@ -11,6 +11,7 @@ import (
 
 	"gatehouse/events"
 	"gatehouse/web"
+	"gatehouse/webhooks"
 )
 
 // lookAt is how many rows one request looks at for a filter that lets few pass. The page goes on by itself until it has
@@ -128,6 +129,8 @@ type messagePage struct {
 	Size                     int
 	// Related are other messages about the same thing.
 	Related []row
+	// Deliveries are those that the caller may see.
+	Deliveries []webhooks.DeliveryTo
 }
 
 // message is GET /messages/:id.
@@ -140,10 +143,16 @@ func (d *Dashboard) message(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	var deliveries []webhooks.DeliveryTo
+	if caller, _ := web.CallerFrom(c.Request().Context()); d.Deliveries != nil && caller.May("endpoints:read") {
+		if deliveries, err = d.Deliveries.Of(c, found.ID); err != nil {
+			return err
+		}
+	}
 	said := events.Read(found.Body)
 	return d.show(c, "message", newRow(found).Title, messagePage{
 		row: newRow(found), JSON: colour(found.Body), Origin: said.Origin, ReplayOf: said.ReplayOf, Flag: said.Flag, Resource: said.Subject,
-		Size: len(found.Body), Related: rows(related),
+		Size: len(found.Body), Related: rows(related), Deliveries: deliveries,
 	})
 }
 

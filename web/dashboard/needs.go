@@ -118,6 +118,9 @@ func (d *Dashboard) logNeeds(_ context.Context, caller web.Caller) ([]need, erro
 	if n := r.Now["parked"]; n > 0 {
 		all = append(all, need{Tone: "warn", Title: most(n) + " messages are parked", Text: "NATS refuses them for good. They are in the history, and the gateway’s log says why."})
 	}
+	if n := r.Now["given up"]; n > 0 && caller.May("endpoints:read") {
+		all = append(all, need{Tone: "warn", Title: number(n) + " deliveries are parked", Text: "Their endpoints did not take them for three days, or refuse them. See gatehouse endpoints deliveries, and retry them from there."})
+	}
 	if n := r.Now["not fetched"]; n > 0 {
 		all = append(all, need{Tone: "warn", Title: most(n) + " facts cannot be fetched", Text: "DoorFlow refuses them or makes no sense; they go on when the account reconnects."})
 	}

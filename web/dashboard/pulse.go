@@ -32,12 +32,16 @@ var counters = []struct{ name, metric, label, value string }{
 	{"messages", "gatehouse_log_messages_total", "", ""},
 	{"fetched", "gatehouse_fetch_total", "", ""},
 	{"published", "gatehouse_relay_published_total", "", ""},
+	{"delivered", "gatehouse_delivery_attempts_total", "outcome", "delivered"},
 	{"operations", "gatehouse_operation_outcomes_total", "", ""},
 }
 
 // gauges are those of which only the present is shown.
 var gauges = []struct{ name, metric string }{
-	{"lag", "gatehouse_relay_lag_messages"}, {"quiet", "gatehouse_webhook_last_seconds"},
+	{"to deliver", "gatehouse_deliveries_waiting"},
+	{"given up", "gatehouse_deliveries_parked"},
+	{"lag", "gatehouse_relay_lag_messages"},
+	{"quiet", "gatehouse_webhook_last_seconds"},
 }
 
 // waiting are counted in the database.
