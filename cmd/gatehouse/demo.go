@@ -38,6 +38,8 @@ type demo struct {
 	app      *App
 	api      client
 	desk     *reception
+	building *building
+	group    *errgroup.Group // of what runs until the demo ends
 
 	// came are the visitors who typed a PIN, by their subjects at Doordeck: until when each has the meeting room for it.
 	came map[string][]time.Time
@@ -57,7 +59,10 @@ func (c *demoCommand) Run(ctx context.Context, t *terminal) (err error) {
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	group, running := errgroup.WithContext(running)
-	d := &demo{out: t.out, broken: stop, patience: demoPatience, came: map[string][]time.Time{}, happened: map[string]doorflowsim.Event{}}
+	d := &demo{
+		out: t.out, broken: stop, group: group, patience: demoPatience,
+		came: map[string][]time.Time{}, happened: map[string]doorflowsim.Event{},
+	}
 	logs := &firstWords{}
 	defer func() {
 		if err != nil && ctx.Err() == nil {
@@ -67,7 +72,7 @@ func (c *demoCommand) Run(ctx context.Context, t *terminal) (err error) {
 	if c.patience > 0 {
 		d.patience = c.patience
 	}
-	err = d.start(running, group, dir, logs)
+	err = d.start(running, dir, logs)
 	if err == nil {
 		defer d.app.Close()
 		if c.spoil != nil {
@@ -102,6 +107,7 @@ type part struct {
 func story() []part {
 	return []part{
 		{"A customer connects", (*demo).customer},
+		{"A building listens", (*demo).buildingListens},
 		{"Two administrators", (*demo).administrators},
 		{"A visitor comes in", (*demo).visitor},
 		{"A door is offline", (*demo).offline},

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"time"
@@ -29,7 +30,11 @@ func (d *demo) introduce() {
 // live goes on after the story until ctx ends: something happens every second, and the desk goes on with its work.
 func (d *demo) live(ctx context.Context) error {
 	d.desk.deaf()
-	d.invite()
+	var link signInLink
+	if err := d.api.do(ctx, http.MethodPost, "/v1/sign-in-links", nil, struct{}{}, &link); err != nil {
+		return err
+	}
+	d.invite(link)
 	for _, subject := range []string{"gatehouse.event.>", "gatehouse.operation." + ada + ".>", "gatehouse.operation." + ben + ".>"} {
 		if _, err := d.desk.conn.Subscribe(subject, func(m *nats.Msg) { d.report(read(m)) }); err != nil {
 			return fmt.Errorf("subscribing on NATS: %w", err)
@@ -39,9 +44,11 @@ func (d *demo) live(ctx context.Context) error {
 }
 
 // invite says what to look at meanwhile.
-func (d *demo) invite() {
+func (d *demo) invite(link signInLink) {
 	d.say("\nIt goes on: a door event a second, and whoever is let in by PIN gets the Meeting Room for an hour.")
-	d.say("Look around meanwhile, in another terminal:\n")
+	d.say("Look on in your browser; this link signs you in, once, within ten minutes:\n")
+	d.say("   %s\n", link.URL)
+	d.say("Or look around in another terminal:\n")
 	d.say("   export GATEHOUSE_URL=%s GATEHOUSE_TOKEN=%s", d.api.URL, d.api.Token.Reveal())
 	if alias := thisProgram(); alias != "" {
 		d.say("   alias gatehouse=%s", alias)
@@ -50,6 +57,7 @@ func (d *demo) invite() {
 	for _, line := range [][2]string{
 		{"gatehouse doors ada", "the doors that Ada may share"},
 		{"gatehouse operations", "what was asked of doors, and what became of it"},
+		{"gatehouse endpoints", "where the building gets its events, and how well"},
 		{"gatehouse messages tail", "everything that the gateway says, as it comes"},
 		{"gatehouse identities", "Ada and Ben"},
 		{"gatehouse audit", "who did what"},

@@ -46,6 +46,7 @@ func TestDemoOnce(t *testing.T) {
 	}
 	story := []*regexp.Regexp{
 		regexp.MustCompile(`Harbour Makers allows the gateway`),
+		regexp.MustCompile(`every door event is delivered there too, signed\.`),
 		regexp.MustCompile(`Ada Achterberg\. Doordeck takes it at once: ready`),
 		regexp.MustCompile(`Ben Brannigan.* 423`),
 		regexp.MustCompile(`mails him a code: \d{6}`),
@@ -56,6 +57,7 @@ func TestDemoOnce(t *testing.T) {
 		regexp.MustCompile(`Queued: .*`),
 		regexp.MustCompile(`two signed operations, for 25 and 15 people`),
 		regexp.MustCompile(`All 20 webhooks were proven`),
+		regexp.MustCompile(`The building has got each once`),
 		regexp.MustCompile(`Confirmed: the Tool Store opens for Bram de Wit`),
 		regexp.MustCompile(`All of this was checked at both clouds, and is true`),
 	}
@@ -172,6 +174,7 @@ func TestDemoGoesOn(t *testing.T) {
 		t.Fatalf("there is no line like %s in\n%s", wanted, printed.String())
 		return nil
 	}
+	link := until(`^   (http://\S+/sign-in/\S+)$`)[1]
 	at := until(`export GATEHOUSE_URL=(\S+) GATEHOUSE_TOKEN=(\S+)`)
 	env := map[string]string{"GATEHOUSE_URL": at[1], "GATEHOUSE_TOKEN": at[2]}
 	until("Ctrl-C ends it")
@@ -188,8 +191,11 @@ func TestDemoGoesOn(t *testing.T) {
 		}
 		tried++
 	}
-	if tried != 7 {
-		t.Errorf("%d commands are to be tried, want 7:\n%s", tried, invited)
+	if page := string(get(t, link)); !strings.Contains(page, "<button") {
+		t.Errorf("the link does not lead to a button: %s", page)
+	}
+	if tried != 8 {
+		t.Errorf("%d commands are to be tried, want 8:\n%s", tried, invited)
 	}
 	until(`Meeting Room   unlock: applied`)
 	until(`Meeting Room   share with Guest 1: applied`)

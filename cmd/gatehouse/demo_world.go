@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"sync"
 
-	"golang.org/x/sync/errgroup"
-
 	"gatehouse/doordeck/doordecksim"
 	"gatehouse/doorflow/doorflowsim"
 	"gatehouse/internal/vault"
@@ -28,7 +26,7 @@ const (
 
 // start brings up the simulators and the gateway, each on a free port of the loopback address. Listeners are
 // taken once and handed over, so that another demo that starts at the same time takes others.
-func (d *demo) start(ctx context.Context, group *errgroup.Group, dir string, logs io.Writer) error {
+func (d *demo) start(ctx context.Context, dir string, logs io.Writer) error {
 	gateway, err := net.Listen("tcp", "127.0.0.1:8080")
 	if err != nil {
 		gateway, err = net.Listen("tcp", "127.0.0.1:0")
@@ -37,12 +35,12 @@ func (d *demo) start(ctx context.Context, group *errgroup.Group, dir string, log
 		return err
 	}
 	public := "http://" + gateway.Addr().String()
-	doorflow, err := d.startDoorFlow(ctx, group, public)
+	doorflow, err := d.startDoorFlow(ctx, public)
 	if err != nil {
 		_ = gateway.Close()
 		return err
 	}
-	doordeck, keyFile, err := d.startDoordeck(ctx, group, dir)
+	doordeck, keyFile, err := d.startDoordeck(ctx, dir)
 	if err != nil {
 		_ = gateway.Close()
 		return err
@@ -56,6 +54,7 @@ func (d *demo) start(ctx context.Context, group *errgroup.Group, dir string, log
 		"doorflow-client-id": demoClient, "doorflow-client-secret": demoSecret,
 		"doorflow-api-url": doorflow, "doorflow-authorize-url": doorflow + "/oauth/authorize",
 		"doordeck-api-url": doordeck, "doordeck-issuer": demoIssuer, "doordeck-key-id": demoKeyID, "doordeck-signing-key-file": keyFile,
+		"egress-allow": "127.0.0.1/32", // where the building is
 	})
 	if err != nil {
 		_ = gateway.Close()
@@ -67,11 +66,11 @@ func (d *demo) start(ctx context.Context, group *errgroup.Group, dir string, log
 	if d.app, err = Open(ctx, config, log); err != nil {
 		return err
 	}
-	group.Go(func() error { return d.app.Run(ctx) })
+	d.group.Go(func() error { return d.app.Run(ctx) })
 	return nil
 }
 
-func (d *demo) startDoorFlow(ctx context.Context, group *errgroup.Group, gateway string) (origin string, err error) {
+func (d *demo) startDoorFlow(ctx context.Context, gateway string) (origin string, err error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
@@ -81,13 +80,13 @@ func (d *demo) startDoorFlow(ctx context.Context, group *errgroup.Group, gateway
 		ClientID: demoClient, ClientSecret: demoSecret, AppName: "Gatehouse demo", PublicURL: origin,
 		WebhookURL: gateway + "/webhooks/doorflow", RedirectURIs: []string{gateway + "/oauth/callback"},
 	})
-	group.Go(func() error { return d.doorflow.Run(ctx) })
-	group.Go(func() error { return serveSimulator(ctx, listener, d.doorflow) })
+	d.group.Go(func() error { return d.doorflow.Run(ctx) })
+	d.group.Go(func() error { return serveSimulator(ctx, listener, d.doorflow) })
 	return origin, nil
 }
 
 // startDoordeck makes a new key for the application, whose public half Doordeck is told.
-func (d *demo) startDoordeck(ctx context.Context, group *errgroup.Group, dir string) (origin, keyFile string, err error) {
+func (d *demo) startDoordeck(ctx context.Context, dir string) (origin, keyFile string, err error) {
 	keyFile = filepath.Join(dir, "application.pem")
 	key, err := makeEd25519(keyFile)
 	if err != nil {
@@ -101,8 +100,8 @@ func (d *demo) startDoordeck(ctx context.Context, group *errgroup.Group, dir str
 		Empty:        true,
 		Applications: []doordecksim.Application{{Issuer: demoIssuer, Keys: []doordecksim.Key{{ID: demoKeyID, Public: key.Public()}}}},
 	})
-	group.Go(func() error { return d.doordeck.Run(ctx) })
-	group.Go(func() error { return serveSimulator(ctx, listener, d.doordeck) })
+	d.group.Go(func() error { return d.doordeck.Run(ctx) })
+	d.group.Go(func() error { return serveSimulator(ctx, listener, d.doordeck) })
 	return "http://" + listener.Addr().String(), keyFile, d.furnish()
 }
 
