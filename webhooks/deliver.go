@@ -19,6 +19,10 @@ const (
 	// deliveryLease is how long a delivery belongs to who has claimed it: an attempt, which takes 15 seconds at most,
 	// and the commit of how it ended.
 	deliveryLease = 45 * time.Second
+	// leaseReserve is what must be left of it when an attempt begins: an attempt takes 15 seconds at most.
+	leaseReserve = 20 * time.Second
+	// loadTimeout bounds reading a message back, and putBackPause is how long one that could not be sent waits.
+	loadTimeout, putBackPause = 5 * time.Second, 5 * time.Second
 	// dueEvery is how often the database is asked what has become due, and who has died.
 	dueEvery = time.Second
 	// calmEvery is how often it is asked whether there are endpoints now, while there are none.

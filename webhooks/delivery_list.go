@@ -62,19 +62,19 @@ const listedOfMessage = 100
 // OfMessage returns a message's deliveries, as far as the caller may know of their endpoints.
 func (d *Deliveries) OfMessage(ctx context.Context, message string, of Limits) ([]DeliveryTo, error) {
 	var rows []deliveryRow
-	if err := d.DB.Select(ctx, &rows, selectDelivery+` WHERE d.message_id = ? ORDER BY d.endpoint_id LIMIT ?`, message, listedOfMessage); err != nil {
+	if err := d.DB.Select(ctx, &rows, selectDelivery+` WHERE d.message_id = ? ORDER BY d.endpoint_id LIMIT ?`, message, maxEndpoints); err != nil {
 		return nil, fmt.Errorf("listing the deliveries of message %s: %w", message, err)
 	}
-	shown, err := d.shown(ctx, rows, 1)
-	if err != nil {
-		return nil, err
-	}
 	var all []DeliveryTo
-	for _, one := range shown {
-		e, err := d.Endpoints.Get(ctx, one.Endpoint, of)
+	for _, row := range rows {
+		e, err := d.Endpoints.Get(ctx, row.EndpointID, of)
 		if errors.Is(err, ErrNoEndpoint) {
 			continue
 		}
+		if err != nil {
+			return nil, err
+		}
+		one, err := d.shown(ctx, []deliveryRow{row}, 1)
 		if err != nil {
 			return nil, err
 		}
@@ -82,7 +82,9 @@ func (d *Deliveries) OfMessage(ctx context.Context, message string, of Limits) (
 		if u, err := url.Parse(e.URL); err == nil && name == "" {
 			name = u.Host
 		}
-		all = append(all, DeliveryTo{one, name})
+		if all = append(all, DeliveryTo{one[0], name}); len(all) == listedOfMessage {
+			break
+		}
 	}
 	return all, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -64,6 +65,68 @@ func TestListPagesAndFilters(t *testing.T) {
 			t.Errorf("retrying somebody else's delivery: %v", err)
 		}
 	})
+}
+
+// What one endpoint answered is not shown as another's, and not to those who may not know of it.
+func TestTheDeliveriesOfOneMessage(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		o, good, bad := newOffice(t, db, keysetFile(t)), newBMS(t), newBMS(t)
+		bad.answers(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusTeapot)
+			_, _ = w.Write([]byte("planted-Zq7"))
+		})
+		theirs, _ := o.endpoint(bad.URL)
+		var ours *webhooks.Endpoint
+		q := webhooks.EndpointRequest{URL: webhooks.Give(good.URL), Subjects: webhooks.Give([]string{"gatehouse.event.hX9aQ2.>"})}
+		held := webhooks.Limits{Accounts: []string{"hX9aQ2"}}
+		ours, _, err := o.endpoints.Create(t.Context(), q, held)
+		must(t, err)
+		id := o.say(1)[0]
+		await(t, "both were tried", func() bool {
+			return len(o.delivery(id, theirs).Tried) == 1 && o.delivery(id, ours).Status == "delivered"
+		})
+		all, err := o.OfMessage(t.Context(), id, webhooks.Limits{})
+		must(t, err)
+		if len(all) != 2 || all[0].Tried[0].Status != http.StatusTeapot || all[1].Tried[0].Status != http.StatusOK || all[1].Tried[0].Answer != "" {
+			t.Errorf("it is shown as %+v", all)
+		}
+		all, err = o.OfMessage(t.Context(), id, held)
+		must(t, err)
+		if len(all) != 1 || all[0].Endpoint != ours.ID || all[0].Tried[0].Status != http.StatusOK {
+			t.Errorf("to those who are held it is shown as %+v", all)
+		}
+	})
+}
+
+// Another replica may make a delivery that stands before one that is under way. It waits for that one's end.
+func TestNothingIsClaimedBesideWhatIsUnderWay(t *testing.T) {
+	keys, database := keysetFile(t), sqldbtest.PostgresURL(t)
+	db := sqldbtest.Open(t, database)
+	o, b := newOffice(t, db, keys), newBMS(t)
+	other := newOffice(t, sqldbtest.Open(t, database), keys)
+	e, _ := o.endpoint(b.URL, ordered)
+	hold := make(chan struct{})
+	release := sync.OnceFunc(func() { close(hold) })
+	t.Cleanup(release) // before the server is closed, which waits for its requests
+	b.answers(func(http.ResponseWriter, *http.Request) { <-hold })
+	o.say(2)
+	await(t, "one is under way and one waits", func() bool {
+		return b.now.Load() == 1 && o.count(`SELECT COUNT(*) FROM deliveries WHERE endpoint_id = ?`, e.ID) == 2
+	})
+	_, err := db.Writer().ExecContext(t.Context(), `UPDATE deliveries SET place = -1 WHERE holder = ''`)
+	must(t, err)
+	for range 3 {
+		must(t, other.Look(t.Context()))
+		must(t, o.Look(t.Context()))
+	}
+	if n := o.count(`SELECT COUNT(*) FROM deliveries WHERE endpoint_id = ? AND holder <> ''`, e.ID); n != 1 {
+		t.Errorf("%d are under way", n)
+	}
+	release()
+	o.settled()
+	if most := b.most.Load(); most != 1 {
+		t.Errorf("%d were sent at once", most)
+	}
 }
 
 func TestHealth(t *testing.T) {

@@ -132,12 +132,16 @@ func (d *Deliveries) again(ctx context.Context, e *Endpoint, rows []events.Row, 
 		return 0, nil
 	}
 	args := d.rows(wanted)
+	var made int64
 	err = d.Log.Do(ctx, func(ctx context.Context, tx *events.Tx) (err error) {
-		n, err = d.replay.Exec(ctx, tx.Tx, args)
+		made, err = d.replay.Exec(ctx, tx.Tx, args)
 		return err
 	})
 	d.lanes.stir(e.ID)
-	return n, err
+	if err != nil {
+		return 0, err // the change may still be made: made is not to be read
+	}
+	return made, nil
 }
 
 // sendAgain makes a delivery that is there already begin anew.

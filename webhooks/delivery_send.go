@@ -75,9 +75,13 @@ func (d *Deliveries) attempt(j *job) {
 func (d *Deliveries) try(j *job) (done Attempt, asked time.Duration) {
 	var err error
 	if j.message.body == nil {
-		j.message, err = d.load(d.sending, j.message)
+		ctx, cancel := context.WithTimeout(d.sending, loadTimeout)
+		j.message, err = d.load(ctx, j.message)
+		cancel()
 	}
 	switch {
+	case d.Now().After(j.until.Add(-leaseReserve)):
+		done = Attempt{At: d.Now(), Outcome: outcomeCanceled, Answer: "it came too late to be sent before somebody else may send it"}
 	case err != nil:
 		done = Attempt{At: d.Now(), Outcome: outcomeCanceled, Answer: "the message could not be read; it is tried again"}
 	case j.message.body == nil:
@@ -170,7 +174,9 @@ func (d *Deliveries) resultOf(j *job, done Attempt, asked time.Duration) result 
 	case arrived:
 		r.notes = d.lanes.judge(j.endpoint.ID, true)
 	case putBack:
-		r.due = now
+		if r.due = now; d.sending.Err() == nil {
+			r.due = now.Add(putBackPause) // what kept it from being sent may last
+		}
 	}
 	return r
 }

@@ -36,6 +36,8 @@ type job struct {
 	// The schedule began at roundAt, when roundFrom attempts had been made.
 	roundFrom int64
 	roundAt   time.Time
+	// until is when it may be claimed by somebody else.
+	until time.Time
 }
 
 var deliveryColumns = []string{
@@ -50,6 +52,7 @@ func (d *Deliveries) rows(made []*job) []any {
 		due, holder := now, ""
 		if j.n > 0 {
 			due, holder = now.Add(deliveryLease), d.Log.Holder()
+			j.until = due
 		}
 		j.roundAt = now
 		args = append(args, j.message.id, j.endpoint.ID, j.message.writer, j.message.seq, stateWaiting, d.place(),
@@ -82,12 +85,27 @@ func claimAny(postgres bool) string {
 		WHERE endpoint_id = ? AND message_id IN (SELECT id FROM due) RETURNING ` + claimedColumns
 }
 
-// claimNext takes the first in order, and only if it is due and none is under way: of two replicas that see the same
-// first, the second finds it taken when it comes to write.
+// claimNext takes the first in order, and only if it is due and none is under way. What another replica has made
+// since may stand before what is under way.
 const claimNext = `UPDATE deliveries SET holder = ?, attempts = attempts + 1, due_at = ?
 	WHERE endpoint_id = ? AND state = 'waiting' AND due_at <= ? AND message_id = (
 		SELECT message_id FROM deliveries WHERE endpoint_id = ? AND state = 'waiting' ORDER BY place LIMIT 1)
+	AND NOT EXISTS (SELECT 1 FROM deliveries WHERE endpoint_id = ? AND state = 'waiting' AND holder <> '' AND due_at > ?)
 	RETURNING ` + claimedColumns
+
+// claimOrdered lets one replica at a time take the next of an endpoint: two that see different firsts would both find
+// nothing under way.
+func (d *Deliveries) claimOrdered(ctx context.Context, tx *events.Tx, endpoint string, now time.Time) (rows []claimedRow, err error) {
+	if tx.Postgres {
+		var ours []string
+		const lock = `SELECT id FROM endpoints WHERE id = ? FOR NO KEY UPDATE SKIP LOCKED`
+		if err := tx.Select(ctx, &ours, lock, endpoint); err != nil || len(ours) == 0 {
+			return nil, err
+		}
+	}
+	at := now.UnixMilli()
+	return rows, tx.Select(ctx, &rows, claimNext, d.Log.Holder(), now.Add(deliveryLease).UnixMilli(), endpoint, at, endpoint, endpoint, at)
+}
 
 // claim counts an attempt of everything it takes and makes it ours for a while, in one commit for all wishes.
 func (d *Deliveries) claim(ctx context.Context, wishes []wish) ([]*job, error) {
@@ -102,7 +120,7 @@ func (d *Deliveries) claim(ctx context.Context, wishes []wish) ([]*job, error) {
 			id, lease := w.endpoint.ID, now.Add(deliveryLease).UnixMilli()
 			var err error
 			if w.endpoint.Ordered {
-				err = tx.Select(ctx, &rows, claimNext, d.Log.Holder(), lease, id, now.UnixMilli(), id)
+				rows, err = d.claimOrdered(ctx, tx, id, now)
 			} else {
 				err = tx.Select(ctx, &rows, claimAny(tx.Postgres), id, now.UnixMilli(), w.slots, d.Log.Holder(), lease, id)
 			}
@@ -112,7 +130,7 @@ func (d *Deliveries) claim(ctx context.Context, wishes []wish) ([]*job, error) {
 			for _, r := range rows {
 				taken = append(taken, &job{
 					endpoint: w.endpoint, n: r.Attempts, roundFrom: r.RoundFrom, roundAt: time.UnixMilli(r.RoundAt),
-					message: message{id: r.MessageID, writer: r.Writer, seq: r.Seq},
+					message: message{id: r.MessageID, writer: r.Writer, seq: r.Seq}, until: now.Add(deliveryLease),
 				})
 			}
 		}

@@ -96,8 +96,8 @@ func (e *Endpoints) Succeeded(ctx context.Context, tx *events.Tx, id string, at 
 }
 
 // Failed notes, in the change that stores it, that an attempt to deliver to an endpoint failed. why is a few words, and
-// nothing that the endpoint answered. The third failure in a row is said; one that comes when the endpoint has only
-// failed for five days disables it.
+// nothing that the endpoint answered. The third failure in a row is said; one of those or a later one that comes when the endpoint has
+// only failed for five days disables it.
 func (e *Endpoints) Failed(ctx context.Context, tx *events.Tx, id string, at time.Time, why string) error {
 	r, err := lockedEndpoint(ctx, tx, id, "")
 	if errors.Is(err, ErrNoEndpoint) {
@@ -121,7 +121,7 @@ func (e *Endpoints) Failed(ctx context.Context, tx *events.Tx, id string, at tim
 	if _, err := tx.Exec(ctx, note, r.FailingSince, r.Failures, r.LastError, r.LastFailureAt, r.Told, id); err != nil {
 		return err
 	}
-	if at.Sub(moment(r.FailingSince)) < disableAfter {
+	if r.Failures < tellAfter || at.Sub(moment(r.FailingSince)) < disableAfter {
 		return nil
 	}
 	return e.Disable(ctx, tx, id, DisabledFailing, at)
