@@ -173,9 +173,10 @@ func (s *stream) message(at bookmark, m Stored) error {
 	if err := s.render(&s.data, m); err != nil {
 		return err
 	}
-	for line := range bytes.Lines(s.data.Bytes()) {
+	// A carriage return ends a line too, and what follows would be a field of whoever wrote it.
+	for line := range bytes.Lines(bytes.ReplaceAll(s.data.Bytes(), []byte("\r"), []byte("\n"))) {
 		s.buf.WriteString("data: ")
-		s.buf.Write(bytes.TrimRight(line, "\r\n"))
+		s.buf.Write(bytes.TrimRight(line, "\n"))
 		s.buf.WriteByte('\n')
 	}
 	s.buf.WriteByte('\n')

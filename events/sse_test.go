@@ -2,6 +2,7 @@ package events_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,6 +30,12 @@ func serve(t *testing.T, h *events.Handlers) string {
 	e := echo.New()
 	e.GET("/v1/messages", h.List)
 	e.GET("/v1/messages/stream", h.Stream)
+	e.GET("/v1/messages/odd", func(c echo.Context) error {
+		return h.Follow(c, func(b *bytes.Buffer, _ events.Stored) error {
+			b.WriteString("one\revent: x\r\rid: y\r\nlast\r")
+			return nil
+		})
+	})
 	e.GET("/v1/messages/:id", h.Get)
 	e.POST("/v1/messages/:id/replay", h.Replay)
 	e.HTTPErrorHandler = func(err error, c echo.Context) {
@@ -225,6 +232,26 @@ func TestStreamOutlivesTheServersTimeLimits(t *testing.T) {
 		l.next() // heartbeats
 	}
 	sameSet(t, say(t, log, 1), l.take(1))
+}
+
+// Whoever can bring a carriage return into what is shown cannot write a field of the stream.
+func TestStreamKeepsForeignTextInItsField(t *testing.T) {
+	db := sqldbtest.SQLite(t)
+	log := runLog(t, db)
+	l := listen(t, serve(t, quickHandlers(events.NewHistory(db, log)))+"/odd", "")
+	say(t, log, 1)
+	var data []string
+	for l.lines.Scan() {
+		line := l.lines.Text()
+		if field, value, _ := strings.Cut(line, ":"); field == "data" {
+			data = append(data, strings.TrimPrefix(value, " "))
+		} else if line == "" && data != nil {
+			break
+		}
+	}
+	if want := []string{"one", "event: x", "", "id: y", "", "last"}; !slices.Equal(data, want) {
+		t.Errorf("the data is %q, want %q", data, want)
+	}
 }
 
 func TestStreamsAreLimited(t *testing.T) {

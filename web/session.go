@@ -37,7 +37,7 @@ func (s signIn) cookieName(c echo.Context) string {
 	return "gatehouse-session"
 }
 
-func (s signIn) overTLS(c echo.Context) bool { return s.secure || c.Request().TLS != nil }
+func (s signIn) overTLS(c echo.Context) bool { return s.secure || c.Scheme() == "https" }
 
 // cookie is Lax: a link to a message, in a mail perhaps, leads to it. What changes something is checked by its origin.
 func (s signIn) cookie(c echo.Context, token vault.Secret) *http.Cookie {

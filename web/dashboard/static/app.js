@@ -110,7 +110,11 @@ for (const tail of document.querySelectorAll("[data-live]")) {
     if (last) url.searchParams.set("after", last);
     source = new EventSource(url);
     source.onopen = () => { missed = 0; say("good", "Live"); };
-    source.onerror = () => { if (++missed > 2) say("warn", "Reconnecting …"); };
+    source.onerror = () => {
+      // Refused: the session has ended, or too many look on. The browser does not try again.
+      if (source.readyState === EventSource.CLOSED) say("bad", "Ended: reload the page");
+      else if (++missed > 2) say("warn", "Reconnecting …");
+    };
     source.addEventListener("message", (e) => {
       last = e.lastEventId;
       const made = document.createElement("template");
