@@ -92,8 +92,7 @@ func (c *connectionShow) Run(ctx context.Context, t *terminal) error {
 	if c.JSON {
 		return writeJSON(t.out, i)
 	}
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	for _, line := range [][2]string{
+	return printFields(t.out, [][2]string{
 		{"account", i.Account},
 		{"status", i.Status},
 		{"reason", orDash(i.Reason)},
@@ -106,10 +105,7 @@ func (c *connectionShow) Run(ctx context.Context, t *terminal) error {
 		{"last webhook", local(i.LastWebhookAt)},
 		{"silent since", local(i.SilentSince)},
 		{"caught up", local(i.CaughtUpAt)},
-	} {
-		fmt.Fprintf(w, "%s\t%s\n", line[0], printable(line[1]))
-	}
-	return w.Flush()
+	})
 }
 
 type connectionDisconnect struct {

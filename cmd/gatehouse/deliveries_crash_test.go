@@ -151,13 +151,7 @@ func (l *load) notify(t testing.TB, n int, gateways ...*gateway) (wait func()) {
 	for at := range 4 {
 		senders.Go(func() {
 			for range n / 4 {
-				for w := l.webhook(); ctx.Err() == nil; {
-					if status, err := l.send(ctx, gateways[at%len(gateways)].url, w); err == nil && status == http.StatusOK {
-						break
-					}
-					at++
-					time.Sleep(5 * time.Millisecond) // do not spin on a closed port
-				}
+				at = l.insist(ctx, l.webhook(), at, gateways)
 			}
 		})
 	}

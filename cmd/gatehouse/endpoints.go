@@ -112,8 +112,7 @@ func (c *endpointShow) Run(ctx context.Context, t *terminal) error {
 	if e.Ordered {
 		order = "as it was said, one at a time"
 	}
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	for _, line := range [][2]string{
+	return printFields(t.out, [][2]string{
 		{"id", e.ID},
 		{"url", e.URL},
 		{"description", orDash(e.Description)},
@@ -134,10 +133,7 @@ func (c *endpointShow) Run(ctx context.Context, t *terminal) error {
 		{"last error", orDash(e.LastError)},
 		{"last success", local(e.LastSuccessAt)},
 		{"last failure", local(e.LastFailureAt)},
-	} {
-		fmt.Fprintf(w, "%s\t%s\n", line[0], printable(line[1]))
-	}
-	return w.Flush()
+	})
 }
 
 type endpointTest struct {

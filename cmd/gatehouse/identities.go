@@ -138,8 +138,7 @@ func (c *identityShow) Run(ctx context.Context, t *terminal) error {
 	if i.NewKey {
 		key = "waits to take over"
 	}
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	for _, line := range [][2]string{
+	return printFields(t.out, [][2]string{
 		{"name", i.Name},
 		{"status", i.Status},
 		{"reason", orDash(i.Reason)},
@@ -157,10 +156,7 @@ func (c *identityShow) Run(ctx context.Context, t *terminal) error {
 		{"registered", local(i.RegisteredAt)},
 		{"checked", local(i.CheckedAt)},
 		{"next look", local(i.NextLookAt)},
-	} {
-		fmt.Fprintf(w, "%s\t%s\n", line[0], printable(line[1]))
-	}
-	return w.Flush()
+	})
 }
 
 func address(s string, verified bool) string {

@@ -79,19 +79,24 @@ func (l *load) end() {
 // run is one sender. It turns to the next gateway with every request, and with every retry.
 func (l *load) run(ctx context.Context, at int, gateways []*gateway) {
 	for ctx.Err() == nil {
-		w := l.webhook()
-		for ctx.Err() == nil {
-			at++
-			status, err := l.send(ctx, gateways[at%len(gateways)].url, w)
-			if err == nil && status == http.StatusOK {
-				break
-			}
-			select {
-			case <-ctx.Done():
-			case <-time.After(5 * time.Millisecond): // do not spin on a closed port
-			}
+		at = l.insist(ctx, l.webhook(), at+1, gateways)
+	}
+}
+
+// insist sends a webhook until it is stored or ctx ends, and returns which gateway was asked last.
+func (l *load) insist(ctx context.Context, w *webhook, at int, gateways []*gateway) int {
+	for ctx.Err() == nil {
+		status, err := l.send(ctx, gateways[at%len(gateways)].url, w)
+		if err == nil && status == http.StatusOK {
+			break
+		}
+		at++
+		select {
+		case <-ctx.Done():
+		case <-time.After(5 * time.Millisecond): // do not spin on a closed port
 		}
 	}
+	return at
 }
 
 // webhook makes a request that nobody has sent before: mostly one notification, sometimes several.

@@ -71,8 +71,7 @@ func showOperation(t *terminal, a sharing.Answer, asJSON bool) error {
 	if asJSON {
 		return writeJSON(t.out, a)
 	}
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	for _, line := range [][2]string{
+	fields := [][2]string{
 		{"operation", a.Operation},
 		{"id", a.ID},
 		{"type", a.Type},
@@ -82,17 +81,16 @@ func showOperation(t *terminal, a sharing.Answer, asJSON bool) error {
 		{"received", local(a.ReceivedAt)},
 		{"ended", local(a.FinishedAt)},
 		{"status", string(a.Status)},
-	} {
-		fmt.Fprintf(w, "%s\t%s\n", line[0], printable(line[1]))
 	}
-	for _, line := range [][2]string{{"error", a.Error}, {"detail", a.Detail}} {
-		if line[1] != "" {
-			fmt.Fprintf(w, "%s\t%s\n", line[0], printable(line[1]))
+	for _, f := range [][2]string{{"error", a.Error}, {"detail", a.Detail}} {
+		if f[1] != "" {
+			fields = append(fields, f)
 		}
 	}
-	if err := w.Flush(); err != nil || len(a.Results) == 0 {
+	if err := printFields(t.out, fields); err != nil || len(a.Results) == 0 {
 		return err
 	}
+	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t.out)
 	fmt.Fprintln(w, "PERSON\tSTATUS\tERROR\tUSER")
 	for _, r := range a.Results {
