@@ -33,7 +33,7 @@ func (h *DeliveryHandlers) List(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	page, next, err := h.Deliveries.List(c.Request().Context(), c.Param("id"), c.QueryParam("status"), c.QueryParam("after"), limit, h.limits(c))
+	page, next, err := h.Page(c, c.QueryParam("status"), c.QueryParam("after"), limit)
 	if err != nil {
 		return err
 	}
@@ -43,6 +43,11 @@ func (h *DeliveryHandlers) List(c echo.Context) error {
 	}{page, next})
 }
 
+// Page returns deliveries to the endpoint that the path names, and the cursor of the next page.
+func (h *DeliveryHandlers) Page(c echo.Context, status, after string, limit int) ([]Delivery, string, error) {
+	return h.Deliveries.List(c.Request().Context(), c.Param("id"), status, after, limit, h.limits(c))
+}
+
 // Of returns the deliveries of a message, to the endpoints that the caller of a request may see.
 func (h *DeliveryHandlers) Of(c echo.Context, message string) ([]DeliveryTo, error) {
 	return h.Deliveries.OfMessage(c.Request().Context(), message, h.limits(c))
@@ -50,20 +55,30 @@ func (h *DeliveryHandlers) Of(c echo.Context, message string) ([]DeliveryTo, err
 
 // Get is GET /v1/deliveries/:id.
 func (h *DeliveryHandlers) Get(c echo.Context) error {
-	one, err := h.Deliveries.Get(c.Request().Context(), c.Param("id"), h.limits(c))
+	one, err := h.Find(c)
 	if err != nil {
 		return err
 	}
 	return c.JSON(http.StatusOK, one)
 }
 
+// Find returns the delivery that the path names.
+func (h *DeliveryHandlers) Find(c echo.Context) (Delivery, error) {
+	return h.Deliveries.Get(c.Request().Context(), c.Param("id"), h.limits(c))
+}
+
 // Retry is POST /v1/deliveries/:id/retry.
 func (h *DeliveryHandlers) Retry(c echo.Context) error {
-	one, err := h.Deliveries.Retry(c.Request().Context(), c.Param("id"), h.limits(c))
+	one, err := h.RetryOne(c, c.Param("id"))
 	if err != nil {
 		return err
 	}
 	return c.JSON(http.StatusAccepted, one)
+}
+
+// RetryOne has a delivery sent again.
+func (h *DeliveryHandlers) RetryOne(c echo.Context, id string) (Delivery, error) {
+	return h.Deliveries.Retry(c.Request().Context(), id, h.limits(c))
 }
 
 // Replay is POST /v1/endpoints/:id/replay.
@@ -85,11 +100,16 @@ func (h *DeliveryHandlers) Replay(c echo.Context) error {
 	if q.Until, err = timeField("until", body.Until); err != nil {
 		return err
 	}
-	done, err := h.Deliveries.Replay(c.Request().Context(), c.Param("id"), q, h.limits(c))
+	done, err := h.ReplayFor(c, q)
 	if err != nil {
 		return err
 	}
 	return c.JSON(http.StatusAccepted, done)
+}
+
+// ReplayFor has the endpoint that the path names get again what a request asks for, or a part of it.
+func (h *DeliveryHandlers) ReplayFor(c echo.Context, q ReplayRequest) (Replayed, error) {
+	return h.Deliveries.Replay(c.Request().Context(), c.Param("id"), q, h.limits(c))
 }
 
 // timeField reads a time that may be absent.

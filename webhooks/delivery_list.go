@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/url"
 	"time"
 
 	"gatehouse/events"
@@ -52,7 +51,7 @@ func (d *Deliveries) List(ctx context.Context, endpoint, status, after string, l
 // DeliveryTo is a delivery with what its endpoint is called.
 type DeliveryTo struct {
 	Delivery
-	// Name is the endpoint's description, else the host of its URL.
+	// Name is what the endpoint is called.
 	Name string
 }
 
@@ -78,11 +77,7 @@ func (d *Deliveries) OfMessage(ctx context.Context, message string, of Limits) (
 		if err != nil {
 			return nil, err
 		}
-		name := e.Description
-		if u, err := url.Parse(e.URL); err == nil && name == "" {
-			name = u.Host
-		}
-		if all = append(all, DeliveryTo{one[0], name}); len(all) == listedOfMessage {
+		if all = append(all, DeliveryTo{one[0], e.Name()}); len(all) == listedOfMessage {
 			break
 		}
 	}

@@ -35,6 +35,8 @@ type Replayed struct {
 	Deliveries int64 `json:"deliveries"`
 	// Next is what the next call has to name in after, "" when all is done.
 	Next string `json:"next,omitempty"`
+	// Reached is when the last message was committed that was looked at, zero when all is done.
+	Reached time.Time `json:"-"`
 }
 
 func (q *ReplayRequest) check(now time.Time) ([]events.Pattern, error) {
@@ -92,7 +94,7 @@ func (d *Deliveries) Replay(ctx context.Context, endpoint string, q ReplayReques
 	}); err != nil {
 		return Replayed{}, err
 	}
-	done := Replayed{}
+	done, reached := Replayed{}, int64(0)
 	for range replayLooks / replayRead {
 		rows, err := d.span(ctx, q, above)
 		if err != nil {
@@ -105,9 +107,9 @@ func (d *Deliveries) Replay(ctx context.Context, endpoint string, q ReplayReques
 		if done.Deliveries += n; len(rows) < replayRead {
 			return done, nil
 		}
-		above = rows[len(rows)-1].ID
+		above, reached = rows[len(rows)-1].ID, rows[len(rows)-1].At
 	}
-	done.Next = messageCursor(above)
+	done.Next, done.Reached = messageCursor(above), moment(reached)
 	return done, nil
 }
 

@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -56,6 +57,9 @@ type Endpoint struct {
 	secrets   []signingSecret
 	unsealing error
 }
+
+// Name is what people call it: its description, else the host of its URL.
+func (e *Endpoint) Name() string { return cmp.Or(e.Description, hostOf(e.URL)) }
 
 type signingSecret struct {
 	secret standardwebhooks.Secret

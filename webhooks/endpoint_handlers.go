@@ -29,8 +29,8 @@ const (
 	maxPage         = 500
 )
 
-// shownEndpoint is an endpoint as it is answered.
-type shownEndpoint struct {
+// ShownEndpoint is an endpoint as it is answered.
+type ShownEndpoint struct {
 	*Endpoint
 	Health Health `json:"health"`
 }
@@ -47,8 +47,13 @@ func (h *EndpointHandlers) Create(c echo.Context) error {
 	if err := invalid.Body(c.Response(), c.Request(), maxEndpointBody, &q); err != nil {
 		return err
 	}
-	made, secret, err := h.Endpoints.Create(c.Request().Context(), q, h.limits(c))
+	made, secret, err := h.CreateFor(c, q)
 	return answerSecret(c, http.StatusCreated, made, secret, err)
+}
+
+// CreateFor makes an endpoint with the limits of a request's caller, and returns its secret this one time.
+func (h *EndpointHandlers) CreateFor(c echo.Context, q EndpointRequest) (*Endpoint, standardwebhooks.Secret, error) {
+	return h.Endpoints.Create(c.Request().Context(), q, h.limits(c))
 }
 
 // RotateSecret is POST /v1/endpoints/:id/rotate-secret. Its answer shows the new secret.
@@ -56,8 +61,13 @@ func (h *EndpointHandlers) RotateSecret(c echo.Context) error {
 	if err := invalid.Body(c.Response(), c.Request(), maxEndpointBody, &struct{}{}); err != nil {
 		return err
 	}
-	changed, secret, err := h.Endpoints.RotateSecret(c.Request().Context(), c.Param("id"), h.limits(c))
+	changed, secret, err := h.Rotate(c)
 	return answerSecret(c, http.StatusOK, changed, secret, err)
+}
+
+// Rotate gives the endpoint that the path names a new secret, and returns it this one time.
+func (h *EndpointHandlers) Rotate(c echo.Context) (*Endpoint, standardwebhooks.Secret, error) {
+	return h.Endpoints.RotateSecret(c.Request().Context(), c.Param("id"), h.limits(c))
 }
 
 // Test is POST /v1/endpoints/:id/test.
@@ -65,11 +75,16 @@ func (h *EndpointHandlers) Test(c echo.Context) error {
 	if err := invalid.Body(c.Response(), c.Request(), maxEndpointBody, &struct{}{}); err != nil {
 		return err
 	}
-	done, err := h.Endpoints.Test(c.Request().Context(), c.Param("id"), h.limits(c), h.Try)
+	done, err := h.TryNow(c)
 	if err != nil {
 		return err
 	}
 	return c.JSON(http.StatusOK, done)
+}
+
+// TryNow sends a test message to the endpoint that the path names, and tells how that ended.
+func (h *EndpointHandlers) TryNow(c echo.Context) (Attempt, error) {
+	return h.Endpoints.Test(c.Request().Context(), c.Param("id"), h.limits(c), h.Try)
 }
 
 func answerSecret(c echo.Context, status int, e *Endpoint, secret standardwebhooks.Secret, err error) error {
@@ -81,28 +96,43 @@ func answerSecret(c echo.Context, status int, e *Endpoint, secret standardwebhoo
 
 // List is GET /v1/endpoints.
 func (h *EndpointHandlers) List(c echo.Context) error {
-	limit, err := invalid.Limit(c.QueryParam("limit"), defaultPage, maxPage)
-	if err != nil {
-		return err
-	}
-	page, next, err := h.Endpoints.List(c.Request().Context(), c.QueryParam("after"), limit, h.limits(c))
-	if err != nil {
-		return err
-	}
-	items, err := h.shown(c, page...)
+	items, next, err := h.Page(c)
 	if err != nil {
 		return err
 	}
 	return c.JSON(http.StatusOK, struct {
-		Items []shownEndpoint `json:"items"`
+		Items []ShownEndpoint `json:"items"`
 		Next  string          `json:"next,omitempty"`
 	}{items, next})
 }
 
+// Page returns the endpoints that a request's query asks for and its caller may see, and the cursor of the next page.
+func (h *EndpointHandlers) Page(c echo.Context) ([]ShownEndpoint, string, error) {
+	limit, err := invalid.Limit(c.QueryParam("limit"), defaultPage, maxPage)
+	if err != nil {
+		return nil, "", err
+	}
+	page, next, err := h.Endpoints.List(c.Request().Context(), c.QueryParam("after"), limit, h.limits(c))
+	if err != nil {
+		return nil, "", err
+	}
+	items, err := h.shown(c, page...)
+	return items, next, err
+}
+
 // Get is GET /v1/endpoints/:id.
 func (h *EndpointHandlers) Get(c echo.Context) error {
-	e, err := h.Endpoints.Get(c.Request().Context(), c.Param("id"), h.limits(c))
-	return h.answer(c, e, err)
+	shown, err := h.Find(c, c.Param("id"))
+	return answerEndpoint(c, shown, err)
+}
+
+// Find returns an endpoint that a request's caller may see.
+func (h *EndpointHandlers) Find(c echo.Context, id string) (ShownEndpoint, error) {
+	e, err := h.Endpoints.Get(c.Request().Context(), id, h.limits(c))
+	if err != nil {
+		return ShownEndpoint{}, err
+	}
+	return h.one(c, e)
 }
 
 // Change is PATCH /v1/endpoints/:id.
@@ -111,35 +141,50 @@ func (h *EndpointHandlers) Change(c echo.Context) error {
 	if err := invalid.Body(c.Response(), c.Request(), maxEndpointBody, &q); err != nil {
 		return err
 	}
+	shown, err := h.ChangeFor(c, q)
+	return answerEndpoint(c, shown, err)
+}
+
+// ChangeFor changes the endpoint that the path names.
+func (h *EndpointHandlers) ChangeFor(c echo.Context, q EndpointRequest) (ShownEndpoint, error) {
 	e, err := h.Endpoints.Change(c.Request().Context(), c.Param("id"), q, h.limits(c))
-	return h.answer(c, e, err)
+	if err != nil {
+		return ShownEndpoint{}, err
+	}
+	return h.one(c, e)
 }
 
 // Delete is DELETE /v1/endpoints/:id.
 func (h *EndpointHandlers) Delete(c echo.Context) error {
-	if err := h.Endpoints.Delete(c.Request().Context(), c.Param("id"), h.limits(c)); err != nil {
+	if err := h.Remove(c); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
+}
+
+// Remove deletes the endpoint that the path names.
+func (h *EndpointHandlers) Remove(c echo.Context) error {
+	return h.Endpoints.Delete(c.Request().Context(), c.Param("id"), h.limits(c))
 }
 
 func (h *EndpointHandlers) limits(c echo.Context) Limits {
 	return Limits{Accounts: h.Accounts(c), Identities: h.Identities(c)}
 }
 
-func (h *EndpointHandlers) answer(c echo.Context, e *Endpoint, err error) error {
+func answerEndpoint(c echo.Context, shown ShownEndpoint, err error) error {
 	if err != nil {
 		return err
 	}
-	items, err := h.shown(c, e)
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, items[0])
+	return c.JSON(http.StatusOK, shown)
 }
 
-func (h *EndpointHandlers) shown(c echo.Context, page ...*Endpoint) ([]shownEndpoint, error) {
-	items, ids := make([]shownEndpoint, len(page)), make([]string, len(page))
+func (h *EndpointHandlers) one(c echo.Context, e *Endpoint) (ShownEndpoint, error) {
+	items, err := h.shown(c, e)
+	return items[0], err
+}
+
+func (h *EndpointHandlers) shown(c echo.Context, page ...*Endpoint) ([]ShownEndpoint, error) {
+	items, ids := make([]ShownEndpoint, len(page)), make([]string, len(page))
 	for i, e := range page {
 		items[i].Endpoint, ids[i] = e, e.ID
 	}

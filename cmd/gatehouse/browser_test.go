@@ -127,6 +127,12 @@ func (b *chrome) write(selector, text string) {
 	b.do("typing into "+selector, chromedp.SendKeys(chromedp.CSS(selector), text))
 }
 
+// clear empties a field.
+func (b *chrome) clear(selector string) {
+	b.t.Helper()
+	ask[bool](b, fmt.Sprintf("document.querySelector(%q).value = '', true", selector))
+}
+
 // press sends keys to whatever has the focus.
 func (b *chrome) press(keys string) {
 	b.t.Helper()

@@ -49,6 +49,10 @@ func TestTheDashboardInABrowser(t *testing.T) {
 	b.see("#reference")
 	b.inspect("connect")
 	b.write("#reference", "Harbour Makers, front desk")
+	b.write("#account", "no account")
+	b.click("form.form button")
+	b.see("#account-fault") // what was typed is still there
+	b.clear("#account")
 	b.click("form.form button")
 	b.see("#url")
 	b.inspect("connect-link")
@@ -116,7 +120,7 @@ func TestTheDashboardInABrowser(t *testing.T) {
 	b.visit("/nothing")
 	b.inspect("not-found")
 	for _, c := range complaints() {
-		if !strings.Contains(c, "401 (Unauthorized)") && !strings.Contains(c, "404 (Not Found)") { // a wrong key, and /nothing
+		if !strings.Contains(c, "401 (Unauthorized)") && !strings.Contains(c, "404 (Not Found)") && !strings.Contains(c, "400 (Bad Request)") { // a wrong key, /nothing, a wrong account
 			t.Error("the browser complains:", c)
 		}
 	}

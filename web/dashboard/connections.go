@@ -87,20 +87,22 @@ type connectPage struct{ Account, Reference string }
 
 // connectForm is GET /connect.
 func (d *Dashboard) connectForm(c echo.Context) error {
-	title := "Connect an account"
-	if c.QueryParam("account") != "" {
-		title = "Reauthorize " + c.QueryParam("account")
+	return d.show(c, "connect", connectTitle(c.QueryParam("account")), connectPage{Account: c.QueryParam("account")})
+}
+
+func connectTitle(account string) string {
+	if account == "" {
+		return "Connect an account"
 	}
-	return d.show(c, "connect", title, connectPage{Account: c.QueryParam("account")})
+	return "Reauthorize " + account
 }
 
 // connect is POST /connect: it makes a link.
 func (d *Dashboard) connect(c echo.Context) error {
-	link, err := d.Connect.CreateFor(c, oauth.LinkRequest{
-		Account: strings.TrimSpace(c.FormValue("account")), Reference: strings.TrimSpace(c.FormValue("reference")),
-	})
+	typed := connectPage{strings.TrimSpace(c.FormValue("account")), strings.TrimSpace(c.FormValue("reference"))}
+	link, err := d.Connect.CreateFor(c, oauth.LinkRequest{Account: typed.Account, Reference: typed.Reference})
 	if err != nil {
-		return err
+		return d.again(c, err, "connect", "base", connectTitle(""), typed)
 	}
 	return c.Redirect(http.StatusSeeOther, "/connect/"+link.ID)
 }

@@ -15,9 +15,12 @@
 //     as they are: problem.go of web chooses the status, and they are shown as a page.
 //  3. templates/name.html, which defines "main" and the pieces. It sees a view: {{.Page}} is the struct, {{if .May
 //     "area:verb"}} hides what the key may not do. Times are written by {{time .At}}, never by hand.
-//  4. An action is a POST by a form. When done it redirects to a page with ?said=word, and words in said.go are what
+//  4. A form that is refused is shown again as it was filled in: return d.again(c, err, …). {{template "refused" .}} stands
+//     on top of it and {{.Fault "field"}} beside a field. A secret is shown in the answer to the POST that made it, by
+//     {{template "secret" …}}, and never in an address or after a redirect.
+//  5. An action is a POST by a form. When done it redirects to a page with ?said=word, and words in said.go are what
 //     is then shown. It needs no token against forgery: requests of other sites are refused by package web.
-//  5. A row in the pages table of cmd/gatehouse/dashboard_test.go: that test opens each page in a browser, light, dark
+//  6. A row in the pages table of cmd/gatehouse/dashboard_test.go: that test opens each page in a browser, light, dark
 //     and narrow, has axe look at it, and walks it with every scope and as two tenants.
 //
 // What needs a person is a function in needs.go; what flows is a row in flow.go. No style and no script may stand in a

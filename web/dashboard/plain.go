@@ -23,8 +23,11 @@ func (d *Dashboard) LinkPage(c echo.Context) error {
 	return d.show(c, "signinlink", "Sign in", nil)
 }
 
-// Problem shows why there is no page.
+// Problem shows why there is no page, or what is wrong with a form.
 func (d *Dashboard) Problem(c echo.Context, p web.Problem) error {
+	if shown, err := d.showAgain(c, p); shown {
+		return err
+	}
 	if c.Request().Header.Get("HX-Request") != "" {
 		return d.render(c, p.Status, "problem", "piece", "", p)
 	}

@@ -24,8 +24,10 @@ type view struct {
 	In     bool
 	Theme  string // light or dark, as chosen; "" follows the system
 	Said   said
-	Menu   []menuItem
-	Page   any
+	// Wrong is why what a form asked for was refused, nil where nothing was.
+	Wrong *web.Problem
+	Menu  []menuItem
+	Page  any
 }
 
 // May tells whether the caller's key has a scope.
@@ -34,6 +36,14 @@ func (v view) May(scope string) bool { return v.In && v.Caller.May(scope) }
 // Whole tells whether the caller may see what belongs to no account, such as how much is going on.
 func (v view) Whole() bool {
 	return v.In && v.Caller.Accounts == nil && v.Caller.Identities == nil && v.Caller.May("messages:read")
+}
+
+// Fault is what is wrong with one of a form's fields, "" where nothing is.
+func (v view) Fault(field string) string {
+	if v.Wrong == nil || v.Wrong.Field != field {
+		return ""
+	}
+	return capital(v.Wrong.Detail) + "."
 }
 
 type menuItem struct {
@@ -86,6 +96,7 @@ func (d *Dashboard) render(c echo.Context, status int, name, piece, title string
 
 func (d *Dashboard) view(c echo.Context, title string, page any) view {
 	v := view{Title: title, Said: words[c.QueryParam("said")], Page: page}
+	v.Wrong, _ = c.Get(wrongKey).(*web.Problem)
 	if cookie, err := c.Cookie("theme"); err == nil && (cookie.Value == "light" || cookie.Value == "dark") {
 		v.Theme = cookie.Value
 	}

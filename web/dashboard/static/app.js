@@ -73,6 +73,12 @@ document.addEventListener("click", async (e) => {
   setTimeout(() => { button.textContent = said; }, 2000);
 });
 
+// A secret is shown once: to reload leads to the page that comes next, and to come back shows it no more.
+for (const once of document.querySelectorAll("[data-once]")) {
+  history.replaceState(null, "", once.dataset.once);
+  addEventListener("pagehide", () => once.replaceChildren("It was shown here, once."));
+}
+
 // A form whose answer takes a while says so, and is not sent twice.
 document.addEventListener("submit", (e) => {
   const text = e.target.dataset.busy, button = e.target.querySelector("button");
