@@ -16,6 +16,8 @@ have node && have npm || packages+=(nodejs npm)
 have python3 || packages+=(python3)
 have strace || packages+=(strace)
 have chromium || packages+=(chromium fonts-dejavu-core)
+have zsh || packages+=(zsh)
+have fish || packages+=(fish)
 postgres || packages+=(postgresql)
 if [ ${#packages[@]} -gt 0 ]; then
 	if ! have apt-get; then

@@ -21,7 +21,7 @@ type apiKeyCommands struct {
 type apiKeyCreate struct {
 	client
 	Name         string   `arg:"" help:"What to call it, such as the program that will use it."`
-	Scopes       []string `env:"-" name:"scope" sep:"none" required:"" placeholder:"SCOPE,…" help:"What it may do: ${scopes}."`
+	Scopes       []string `env:"-" words:"scopes" name:"scope" sep:"none" required:"" placeholder:"SCOPE,…" help:"What it may do: ${scopes}."`
 	Accounts     []string `env:"-" name:"account" sep:"none" xor:"accounts" placeholder:"ID,…" help:"Hold it to these DoorFlow accounts."`
 	NoAccounts   bool     `env:"-" xor:"accounts" help:"Hold it to no account at all."`
 	Identities   []string `env:"-" name:"identity" sep:"none" xor:"identities" placeholder:"NAME,…" help:"Hold it to these identities."`

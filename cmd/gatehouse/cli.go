@@ -22,32 +22,40 @@ const (
 	exitUsage  = 2
 )
 
-// commands is the whole command line.
+// commands is the whole command line. The groups are the headings of the help.
 type commands struct {
-	Serve       serveCommand       `cmd:"" help:"Run the gateway."`
-	Demo        demoCommand        `cmd:"" help:"Show everything at work, with a simulated DoorFlow and Doordeck. Needs nothing but this program."`
-	Bench       benchCommands      `cmd:"" help:"Measure how fast this machine is."`
-	Doctor      doctorCommand      `cmd:"" help:"Show the effective configuration and check each part of it."`
-	Migrate     migrateCommands    `cmd:"" help:"Bring the database to this program's schema, or show where it stands."`
-	Keys        keyCommands        `cmd:"" help:"Show the keys that seal secrets at rest, or exchange them."`
-	Simulate    simulateCommands   `cmd:"" help:"Run a stand-in for a cloud, for development."`
-	Webhook     webhookCommands    `cmd:"" help:"Sign or send a webhook as DoorFlow would."`
-	Connect     connectCommand     `cmd:"" help:"Make a link that connects a customer's DoorFlow account."`
-	Connections connectionCommands `cmd:"" help:"List, show or disconnect connected accounts."`
-	Identities  identityCommands   `cmd:"" help:"Make, register, verify or delete the Doordeck administrators that the gateway signs as."`
-	Doors       doorsCommand       `cmd:"" help:"List an identity's doors, show one, or who has it."`
-	Share       shareCommand       `cmd:"" help:"Share a door with people."`
-	Revoke      revokeCommand      `cmd:"" help:"Take a door away from people."`
-	Unlock      unlockCommand      `cmd:"" help:"Open a door now."`
-	Operations  operationCommands  `cmd:"" help:"List what was asked of doors, or show what became of it."`
-	Messages    messageCommands    `cmd:"" help:"Follow, list or replay what the gateway says."`
-	Endpoints   endpointCommands   `cmd:"" help:"Make, list, change, test or delete the URLs that messages are delivered to."`
-	Audit       auditCommands      `cmd:"" help:"Show who did what, or prove that the audit log is whole."`
-	Dashboard   dashboardCommands  `cmd:"" help:"Sign in to the dashboard."`
-	APIKeys     apiKeyCommands     `cmd:"" name:"api-keys" help:"Make, list or revoke the keys that programs call with."`
-	NATS        natsCommands       `cmd:"" name:"nats" help:"Credentials for programs that use the embedded NATS server."`
-	Healthcheck healthcheckCommand `cmd:"" help:"Exit 0 when the gateway on this machine is ready. For containers."`
-	Version     versionCommand     `cmd:"" help:"Show which program this is."`
+	Demo     demoCommand      `cmd:"" group:"Try it:" help:"Show everything at work, with a simulated DoorFlow and Doordeck. Needs nothing but this program."`
+	Simulate simulateCommands `cmd:"" group:"Try it:" help:"Run a stand-in for a cloud, for development."`
+	Webhook  webhookCommands  `cmd:"" group:"Try it:" help:"Sign or send a webhook as DoorFlow would."`
+	Bench    benchCommands    `cmd:"" group:"Try it:" help:"Measure how fast this machine is."`
+
+	Serve       serveCommand       `cmd:"" group:"Run a gateway:" help:"Run the gateway."`
+	Doctor      doctorCommand      `cmd:"" group:"Run a gateway:" help:"Show the effective configuration and check each part of it."`
+	Migrate     migrateCommands    `cmd:"" group:"Run a gateway:" help:"Bring the database to this program's schema, or show where it stands."`
+	Keys        keyCommands        `cmd:"" group:"Run a gateway:" help:"Show the keys that seal secrets at rest, or exchange them."`
+	Healthcheck healthcheckCommand `cmd:"" group:"Run a gateway:" help:"Exit 0 when the gateway on this machine is ready. For containers."`
+
+	Connect     connectCommand     `cmd:"" group:"Accounts and messages:" help:"Make a link that connects a customer's DoorFlow account."`
+	Connections connectionCommands `cmd:"" group:"Accounts and messages:" help:"List, show or disconnect connected accounts."`
+	Messages    messageCommands    `cmd:"" group:"Accounts and messages:" help:"Follow, list or replay what the gateway says."`
+	Endpoints   endpointCommands   `cmd:"" group:"Accounts and messages:" help:"Make, list, change, test or delete the URLs that messages are delivered to."`
+
+	Identities identityCommands  `cmd:"" group:"Doors:" help:"Make, register, verify or delete the Doordeck administrators that the gateway signs as."`
+	Doors      doorsCommand      `cmd:"" group:"Doors:" help:"List an identity's doors, show one, or who has it."`
+	Share      shareCommand      `cmd:"" group:"Doors:" help:"Share a door with people."`
+	Revoke     revokeCommand     `cmd:"" group:"Doors:" help:"Take a door away from people."`
+	Unlock     unlockCommand     `cmd:"" group:"Doors:" help:"Open a door now."`
+	Operations operationCommands `cmd:"" group:"Doors:" help:"List what was asked of doors, or show what became of it."`
+
+	APIKeys   apiKeyCommands    `cmd:"" group:"Who may do what:" name:"api-keys" help:"Make, list or revoke the keys that programs call with."`
+	NATS      natsCommands      `cmd:"" group:"Who may do what:" name:"nats" help:"Credentials for programs that use the embedded NATS server."`
+	Dashboard dashboardCommands `cmd:"" group:"Who may do what:" help:"Sign in to the dashboard."`
+	Audit     auditCommands     `cmd:"" group:"Who may do what:" help:"Show who did what, or prove that the audit log is whole."`
+
+	Help       helpCommand       `cmd:"" group:"This program:" help:"Show how a command is used."`
+	Completion completionCommand `cmd:"" group:"This program:" help:"Print what lets a shell complete the commands: bash, zsh or fish."`
+	Complete   completeCommand   `cmd:"" group:"This program:" name:"__complete" hidden:"" passthrough:""`
+	Version    versionCommand    `cmd:"" group:"This program:" help:"Show which program this is."`
 }
 
 // terminal is where a command reads and writes.
@@ -57,20 +65,8 @@ type terminal struct {
 
 // run is the program. It returns the exit code; what went wrong is one line on stderr.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
-	var cli commands
 	exit := -1
-	parser, err := kong.New(&cli,
-		kong.Name("gatehouse"),
-		kong.Description("A webhook and event gateway for physical access control. Every flag is also a GATEHOUSE_… variable; a secret may come from a file named by GATEHOUSE_…_FILE."),
-		kong.DefaultEnvars("GATEHOUSE"),
-		kong.Vars{"scopes": strings.Join(apikeys.Scopes(), ", ")},
-		kong.Writers(stdout, stderr),
-		kong.Exit(func(c int) { exit = c; panic(stopParsing{}) }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}),
-		kong.Resolvers(secretFiles{}),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.Bind(&terminal{stdout, stderr}),
-	)
+	parser, err := newParser(ctx, &terminal{stdout, stderr}, func(c int) { exit = c; panic(stopParsing{}) })
 	if err != nil {
 		fmt.Fprintln(stderr, "gatehouse:", err)
 		return exitFailed
@@ -87,10 +83,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		fmt.Fprintln(stderr, "gatehouse:", err)
 		return exitUsage
 	}
+	if slices.Equal(args, []string{"--version"}) {
+		args = []string{"version"}
+	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintln(stderr, "gatehouse:", oneLine(err))
-		return exitUsage
+		return refuse(parser, args, err)
 	}
 	if err := parsed.Run(); err != nil {
 		if wrong, ok := errors.AsType[usageError](err); ok {
@@ -103,6 +101,23 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		return exitFailed
 	}
 	return exitDone
+}
+
+// newParser reads the command line and the environment for t. It calls exit when it has printed its help.
+func newParser(ctx context.Context, t *terminal, exit func(int)) (*kong.Kong, error) {
+	return kong.New(&commands{},
+		kong.Name("gatehouse"),
+		kong.Description("A webhook and event gateway for physical access control. Every flag is also a GATEHOUSE_… variable; a secret may come from a file named by GATEHOUSE_…_FILE."),
+		kong.DefaultEnvars("GATEHOUSE"),
+		kong.Vars{"scopes": strings.Join(apikeys.Scopes(), ", ")},
+		kong.Writers(t.out, t.err),
+		kong.Exit(exit),
+		kong.Help(printHelp),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
+		kong.Resolvers(secretFiles{}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(t),
+	)
 }
 
 // stopParsing unwinds kong when it has printed its help.

@@ -20,8 +20,8 @@ import (
 
 // client calls a running gateway. It is embedded in the commands that do.
 type client struct {
-	URL   *url.URL     `default:"http://localhost:8080" placeholder:"URL" help:"The gateway to talk to."`
-	Token vault.Secret `placeholder:"KEY" help:"API key. Default: the admin-token file in ./data, where there is one."`
+	URL   *url.URL     `group:"Which gateway:" default:"http://localhost:8080" placeholder:"URL" help:"The gateway to talk to."`
+	Token vault.Secret `group:"Which gateway:" placeholder:"KEY" help:"API key. Default: the admin-token file in ./data, where there is one."`
 
 	adminToken string // the file instead of data/admin-token
 }

@@ -20,56 +20,56 @@ import (
 
 // Config is how a gateway is set up: flags, each with its GATEHOUSE_… variable.
 type Config struct {
-	Addr      string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Public listener: webhooks, OAuth, API. Default: ${default}."`
-	AdminAddr string `placeholder:"HOST:PORT" help:"Where the API listens instead of on the public listener. Default: it does not."`
-	OpsAddr   string `default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Metrics and, to loopback callers, pprof. Empty turns it off. Default: ${default}."`
+	Addr      string `group:"Listening:" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Public listener: webhooks, OAuth, API. Default: ${default}."`
+	AdminAddr string `group:"Listening:" placeholder:"HOST:PORT" help:"Where the API listens instead of on the public listener. Default: it does not."`
+	OpsAddr   string `group:"Listening:" default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Metrics and, to loopback callers, pprof. Empty turns it off. Default: ${default}."`
 
-	PublicURL      *url.URL       `default:"http://localhost:8080" placeholder:"URL" help:"The gateway as browsers and DoorFlow see it. https unless loopback. Default: ${default}."`
-	TLSCertFile    string         `name:"tls-cert-file" placeholder:"FILE" help:"Serve https with this certificate chain (PEM)."`
-	TLSKeyFile     string         `name:"tls-key-file" placeholder:"FILE" help:"The certificate's private key (PEM)."`
-	TrustedProxies []netip.Prefix `placeholder:"CIDR,…" help:"Proxies whose forwarded headers count."`
+	PublicURL      *url.URL       `group:"Listening:" default:"http://localhost:8080" placeholder:"URL" help:"The gateway as browsers and DoorFlow see it. https unless loopback. Default: ${default}."`
+	TLSCertFile    string         `group:"Listening:" name:"tls-cert-file" placeholder:"FILE" help:"Serve https with this certificate chain (PEM)."`
+	TLSKeyFile     string         `group:"Listening:" name:"tls-key-file" placeholder:"FILE" help:"The certificate's private key (PEM)."`
+	TrustedProxies []netip.Prefix `group:"Listening:" placeholder:"CIDR,…" help:"Proxies whose forwarded headers count."`
 
-	DataDir     string       `default:"./data" placeholder:"DIR" help:"Database, JetStream store and key set. Made 0700, locked by one process. Default: ${default}."`
-	DatabaseURL vault.Secret `name:"database-url" placeholder:"URL" help:"postgres://… instead of SQLite in the data directory."`
-	KeysetFile  string       `placeholder:"FILE" help:"Tink key set for secrets at rest. Default: keyset.json in the data directory."`
-	AdminToken  vault.Secret `placeholder:"TOKEN" help:"The first API key, all scopes. Default: made at first start, kept as admin-token in the data directory until there is another admin key."`
+	DataDir     string       `group:"Data and secrets:" default:"./data" placeholder:"DIR" help:"Database, JetStream store and key set. Made 0700, locked by one process. Default: ${default}."`
+	DatabaseURL vault.Secret `group:"Data and secrets:" name:"database-url" placeholder:"URL" help:"postgres://… instead of SQLite in the data directory."`
+	KeysetFile  string       `group:"Data and secrets:" placeholder:"FILE" help:"Tink key set for secrets at rest. Default: keyset.json in the data directory."`
+	AdminToken  vault.Secret `group:"Data and secrets:" placeholder:"TOKEN" help:"The first API key, all scopes. Default: made at first start, kept as admin-token in the data directory until there is another admin key."`
 
-	NATSURL        string `name:"nats-url" placeholder:"URL,…" help:"nats://… or tls://… instead of the embedded server. TLS is required beyond loopback."`
-	NATSCredsFile  string `name:"nats-creds-file" placeholder:"FILE" help:"Credentials for an external NATS."`
-	NATSCAFile     string `name:"nats-ca-file" placeholder:"FILE" help:"CA bundle (PEM) for an external NATS."`
-	NATSListen     string `name:"nats-listen" default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Where the embedded server listens; beyond loopback it needs the TLS files. Empty: in process only. Default: ${default}."`
-	NATSOperations string `name:"nats-operations" placeholder:"on|off" help:"Whether door operations may be asked over NATS. On an external server its own permissions decide who may. Default: on embedded, else off."`
-	NATSReplicas   int    `name:"nats-replicas" placeholder:"N" help:"Replicas of the streams. Default: 1 embedded, else 3 where the cluster has them."`
+	NATSURL        string `group:"NATS:" name:"nats-url" placeholder:"URL,…" help:"nats://… or tls://… instead of the embedded server. TLS is required beyond loopback."`
+	NATSCredsFile  string `group:"NATS:" name:"nats-creds-file" placeholder:"FILE" help:"Credentials for an external NATS."`
+	NATSCAFile     string `group:"NATS:" name:"nats-ca-file" placeholder:"FILE" help:"CA bundle (PEM) for an external NATS."`
+	NATSListen     string `group:"NATS:" name:"nats-listen" default:"127.0.0.1:4222" placeholder:"HOST:PORT" help:"Where the embedded server listens; beyond loopback it needs the TLS files. Empty: in process only. Default: ${default}."`
+	NATSOperations string `group:"NATS:" words:"on,off" name:"nats-operations" placeholder:"on|off" help:"Whether door operations may be asked over NATS. On an external server its own permissions decide who may. Default: on embedded, else off."`
+	NATSReplicas   int    `group:"NATS:" name:"nats-replicas" placeholder:"N" help:"Replicas of the streams. Default: 1 embedded, else 3 where the cluster has them."`
 
-	ReturnURLs []string `name:"return-urls" placeholder:"ORIGIN,…" help:"Origins that a connect link's return_url may have."`
+	ReturnURLs []string `group:"Listening:" name:"return-urls" placeholder:"ORIGIN,…" help:"Origins that a connect link's return_url may have."`
 
-	DoorflowClientID         string        `placeholder:"ID" help:"The DoorFlow OAuth application. Without it the DoorFlow parts are off."`
-	DoorflowClientSecret     vault.Secret  `placeholder:"SECRET" help:"Its secret."`
-	DoorflowWebhookSecrets   vault.Secret  `placeholder:"SECRET,…" help:"Secrets that sign webhooks, all tried. Default: the client secret."`
-	DoorflowWebhookTolerance time.Duration `default:"5m" help:"How far a webhook's Timestamp may lie from now, in both directions."`
-	DoorflowScopes           scopes        `default:"account.person account.channel.readonly account.event.access.readonly account.credential_type.readonly account.sync" help:"Scopes to ask for, separated by spaces."`
-	DoorflowAPIURL           *url.URL      `name:"doorflow-api-url" default:"https://api.doorflow.com" placeholder:"URL" help:"DoorFlow's API. https unless loopback. Default: ${default}."`
-	DoorflowAuthorizeURL     *url.URL      `default:"https://admin.doorflow.com/oauth/authorize" placeholder:"URL" help:"DoorFlow's authorize page. https unless loopback. Default: ${default}."`
-	DoorflowCatchup          time.Duration `default:"10m" help:"How often events are compared with what webhooks brought."`
-	DoorflowSilence          time.Duration `default:"24h" help:"After so long without a webhook an account is checked and called silent. 0: never."`
-	DoorflowRate             int           `default:"5" placeholder:"N" help:"Requests a second for each account, at most four at once. DoorFlow publishes no limit. Default: ${default}."`
+	DoorflowClientID         string        `group:"DoorFlow:" placeholder:"ID" help:"The DoorFlow OAuth application. Without it the DoorFlow parts are off."`
+	DoorflowClientSecret     vault.Secret  `group:"DoorFlow:" placeholder:"SECRET" help:"Its secret."`
+	DoorflowWebhookSecrets   vault.Secret  `group:"DoorFlow:" placeholder:"SECRET,…" help:"Secrets that sign webhooks, all tried. Default: the client secret."`
+	DoorflowWebhookTolerance time.Duration `group:"DoorFlow:" default:"5m" help:"How far a webhook's Timestamp may lie from now, in both directions."`
+	DoorflowScopes           scopes        `group:"DoorFlow:" default:"account.person account.channel.readonly account.event.access.readonly account.credential_type.readonly account.sync" help:"Scopes to ask for, separated by spaces."`
+	DoorflowAPIURL           *url.URL      `group:"DoorFlow:" name:"doorflow-api-url" default:"https://api.doorflow.com" placeholder:"URL" help:"DoorFlow's API. https unless loopback. Default: ${default}."`
+	DoorflowAuthorizeURL     *url.URL      `group:"DoorFlow:" default:"https://admin.doorflow.com/oauth/authorize" placeholder:"URL" help:"DoorFlow's authorize page. https unless loopback. Default: ${default}."`
+	DoorflowCatchup          time.Duration `group:"DoorFlow:" default:"10m" help:"How often events are compared with what webhooks brought."`
+	DoorflowSilence          time.Duration `group:"DoorFlow:" default:"24h" help:"After so long without a webhook an account is checked and called silent. 0: never."`
+	DoorflowRate             int           `group:"DoorFlow:" default:"5" placeholder:"N" help:"Requests a second for each account, at most four at once. DoorFlow publishes no limit. Default: ${default}."`
 
-	DoordeckAPIURL         *url.URL `name:"doordeck-api-url" default:"https://api.doordeck.com" placeholder:"URL" help:"Doordeck's API. https unless loopback. Default: ${default}."`
-	DoordeckIssuer         string   `placeholder:"URL" help:"The OpenID issuer, exactly as it is registered for the Doordeck application. Without it the Doordeck parts are off."`
-	DoordeckSigningKeyFile string   `placeholder:"FILE" help:"The application's private key (JWK or PEM; Ed25519, EC or RSA), readable by its owner alone."`
-	DoordeckKeyID          string   `name:"doordeck-key-id" placeholder:"ID" help:"The kid that the key is registered under. Default: the JWK's own."`
+	DoordeckAPIURL         *url.URL `group:"Doordeck:" name:"doordeck-api-url" default:"https://api.doordeck.com" placeholder:"URL" help:"Doordeck's API. https unless loopback. Default: ${default}."`
+	DoordeckIssuer         string   `group:"Doordeck:" placeholder:"URL" help:"The OpenID issuer, exactly as it is registered for the Doordeck application. Without it the Doordeck parts are off."`
+	DoordeckSigningKeyFile string   `group:"Doordeck:" placeholder:"FILE" help:"The application's private key (JWK or PEM; Ed25519, EC or RSA), readable by its owner alone."`
+	DoordeckKeyID          string   `group:"Doordeck:" name:"doordeck-key-id" placeholder:"ID" help:"The kid that the key is registered under. Default: the JWK's own."`
 
-	EgressAllow    []netip.Prefix `placeholder:"CIDR,…" help:"Networks that endpoints may live in although they are not public; there http will do."`
-	EgressCAFile   string         `name:"egress-ca-file" placeholder:"FILE" help:"CA bundle (PEM) that endpoints' certificates are checked with, besides the system's. Read at start."`
-	EgressCertFile string         `placeholder:"FILE" help:"Client certificate (PEM) for endpoints that ask for one."`
-	EgressKeyFile  string         `placeholder:"FILE" help:"The client certificate's private key (PEM)."`
+	EgressAllow    []netip.Prefix `group:"Deliveries to endpoints:" placeholder:"CIDR,…" help:"Networks that endpoints may live in although they are not public; there http will do."`
+	EgressCAFile   string         `group:"Deliveries to endpoints:" name:"egress-ca-file" placeholder:"FILE" help:"CA bundle (PEM) that endpoints' certificates are checked with, besides the system's. Read at start."`
+	EgressCertFile string         `group:"Deliveries to endpoints:" placeholder:"FILE" help:"Client certificate (PEM) for endpoints that ask for one."`
+	EgressKeyFile  string         `group:"Deliveries to endpoints:" placeholder:"FILE" help:"The client certificate's private key (PEM)."`
 
-	CredentialNumbers numbersMode   `default:"mask" enum:"mask,hmac,pass" help:"Card numbers and PINs in published events: mask, hmac (a stable pseudonym) or pass."`
-	Retention         time.Duration `default:"168h" help:"How long published messages are kept, and deliveries that have arrived."`
-	ParkedRetention   time.Duration `default:"720h" help:"How long deliveries are kept that were given up, with their messages."`
+	CredentialNumbers numbersMode   `group:"Messages and logs:" default:"mask" enum:"mask,hmac,pass" help:"Card numbers and PINs in published events: mask, hmac (a stable pseudonym) or pass."`
+	Retention         time.Duration `group:"Messages and logs:" default:"168h" help:"How long published messages are kept, and deliveries that have arrived."`
+	ParkedRetention   time.Duration `group:"Messages and logs:" default:"720h" help:"How long deliveries are kept that were given up, with their messages."`
 
-	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
-	LogFormat string `placeholder:"FORMAT" help:"text or json. Default: text on a terminal, else json."`
+	LogLevel  string `group:"Messages and logs:" default:"info" enum:"debug,info,warn,error" help:"debug, info, warn or error."`
+	LogFormat string `words:"text,json" group:"Messages and logs:" placeholder:"FORMAT" help:"text or json. Default: text on a terminal, else json."`
 
 	public net.Listener // the public one, where somebody has taken it already
 }

@@ -54,7 +54,7 @@ func (d delivered) last() string {
 type endpointDeliveries struct {
 	client
 	ID     string `arg:"" help:"The endpoint's id."`
-	Status string `env:"-" placeholder:"STATUS" help:"Only those that are waiting, delivered or parked."`
+	Status string `env:"-" words:"waiting,delivered,parked" placeholder:"STATUS" help:"Only those that are waiting, delivered or parked."`
 	Limit  int    `env:"-" default:"50" help:"At most so many."`
 	JSON   bool   `env:"-" help:"Print JSON."`
 }

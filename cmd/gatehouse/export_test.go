@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
@@ -76,4 +77,35 @@ func Say(ctx context.Context, flags map[string]string, subject string) (string, 
 	err = app.events.Do(ctx, func(_ context.Context, tx *events.Tx) error { tx.Append(m); return nil })
 	stop()
 	return id, errors.Join(err, <-ended)
+}
+
+// The examples of the help.
+var (
+	Examples   = examplesText
+	ExamplesOf = examplesOf
+)
+
+func testParser() *kong.Kong {
+	parser, err := newParser(context.Background(), &terminal{io.Discard, io.Discard}, func(int) {})
+	if err != nil {
+		panic(err)
+	}
+	return parser
+}
+
+// Parse reads a command line and returns the command that it is of.
+func Parse(args []string) (string, error) {
+	parsed, err := testParser().Parse(args)
+	if err != nil {
+		return "", err
+	}
+	return parsed.Selected().Path(), nil
+}
+
+// Leaves are the commands that people use.
+func Leaves() (paths []string) {
+	for _, leaf := range testParser().Model.Leaves(true) {
+		paths = append(paths, leaf.Path())
+	}
+	return paths
 }

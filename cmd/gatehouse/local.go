@@ -16,9 +16,9 @@ import (
 // without starting a gateway first, and no two processes may write one directory.
 type besideOrAlone struct {
 	client
-	DataDir     string       `default:"./data" placeholder:"DIR" help:"The gateway's data directory, opened when no gateway runs on it. Default: ${default}."`
-	DatabaseURL vault.Secret `name:"database-url" placeholder:"URL" help:"The gateway's PostgreSQL, where it has one."`
-	KeysetFile  string       `placeholder:"FILE" help:"The gateway's key set. Default: keyset.json in the data directory."`
+	DataDir     string       `group:"Which gateway:" default:"./data" placeholder:"DIR" help:"The gateway's data directory, opened when no gateway runs on it. Default: ${default}."`
+	DatabaseURL vault.Secret `group:"Which gateway:" name:"database-url" placeholder:"URL" help:"The gateway's PostgreSQL, where it has one."`
+	KeysetFile  string       `group:"Which gateway:" placeholder:"FILE" help:"The gateway's key set. Default: keyset.json in the data directory."`
 }
 
 // alone is an open data directory. No gateway can start on it before Close.

@@ -32,7 +32,7 @@ const natsPath = "/v1/nats-credentials"
 // natsAdmin is embedded in the commands below.
 type natsAdmin struct {
 	besideOrAlone
-	NATSURL string `name:"nats-url" placeholder:"URL,…" help:"The gateway's external NATS, where it has one; then its own operator mints."`
+	NATSURL string `group:"Which gateway:" name:"nats-url" placeholder:"URL,…" help:"The gateway's external NATS, where it has one; then its own operator mints."`
 }
 
 // run asks the gateway, or does it on the data directory.

@@ -21,8 +21,8 @@ type operationList struct {
 	Lock     string `env:"-" placeholder:"ID" help:"On one lock only."`
 	Caller   string `env:"-" placeholder:"NAME" help:"Of one caller only."`
 	ID       string `env:"-" placeholder:"ID" help:"With this id of the caller's."`
-	Type     string `env:"-" placeholder:"TYPE" help:"share, revoke or unlock."`
-	Status   string `env:"-" placeholder:"STATUS" help:"With this status."`
+	Type     string `env:"-" words:"share,revoke,unlock" placeholder:"TYPE" help:"share, revoke or unlock."`
+	Status   string `env:"-" words:"accepted,running,queued,applied,confirmed,partial,failed,expired,cancelled,unknown" placeholder:"STATUS" help:"With this status."`
 	Limit    int    `env:"-" default:"50" help:"At most so many."`
 	JSON     bool   `env:"-" help:"Print JSON."`
 }

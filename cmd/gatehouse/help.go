@@ -1,0 +1,117 @@
+package main
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// examplesText has examples of every command, with a comment where it is not plain what one is for. It is a shell
+// script, which a test runs.
+//
+//go:embed examples.txt
+var examplesText string
+
+// examplesOf returns the examples of a command, such as "messages tail".
+func examplesOf(path string) []string {
+	var found []string
+	for _, example := range strings.Split(strings.TrimSpace(examplesText), "\n\n") {
+		for line := range strings.Lines(example) {
+			_, words, is := strings.Cut(" "+strings.TrimSpace(line)+" ", " gatehouse ")
+			if is && strings.HasPrefix(words, path+" ") && !strings.HasPrefix(line, "#") {
+				found = append(found, example)
+				break
+			}
+		}
+	}
+	return found
+}
+
+// configurationOf is the one command whose help lists the whole configuration.
+const configurationOf = "serve"
+
+// printHelp is kong's help with the examples of the command below it.
+func printHelp(options kong.HelpOptions, c *kong.Context) error {
+	node := c.Selected()
+	shortened := false
+	if node != nil {
+		shortened = node.Path() != configurationOf && shorten(node)
+		node.Group = nil // its commands need no heading of their own
+	}
+	if err := kong.DefaultHelpPrinter(options, c); err != nil || node == nil {
+		return err
+	}
+	var b strings.Builder
+	if shortened {
+		b.WriteString("\nIt reads the same configuration as the gateway, from the same variables and flags. They are in:\n  gatehouse serve --help\n")
+	}
+	if examples := examplesOf(node.Path()); node.Leaf() && len(examples) > 0 {
+		text := strings.Join(examples, "\n\n")
+		b.WriteString("\nExamples:\n  " + strings.ReplaceAll(strings.ReplaceAll(text, "\n", "\n  "), "\n  \n", "\n\n") + "\n")
+	}
+	_, err := fmt.Fprint(c.Stdout, b.String())
+	return err
+}
+
+// shorten hides the gateway's configuration, where a command has all of it, and tells whether it has.
+func shorten(node *kong.Node) bool {
+	if !slices.ContainsFunc(node.Flags, func(f *kong.Flag) bool { return f.Name == "public-url" }) {
+		return false
+	}
+	for _, f := range node.Flags {
+		f.Hidden = f.Hidden || f.Group != nil
+	}
+	return true
+}
+
+type helpCommand struct {
+	Command []string `arg:"" optional:"" help:"The command, such as: messages tail."`
+}
+
+func (c *helpCommand) Run(k *kong.Kong) error {
+	traced, err := kong.Trace(k, c.Command)
+	if err == nil && traced.Selected() == nil && len(c.Command) > 0 {
+		return usageError(fmt.Sprintf("there is no command %s; gatehouse help lists them", strings.Join(c.Command, " ")))
+	}
+	if err != nil {
+		return err
+	}
+	return traced.PrintUsage(false)
+}
+
+// refuse says what is wrong with a command line, and returns the exit code. A command that only stands for others
+// shows them.
+func refuse(parser *kong.Kong, args []string, err error) int {
+	wrong, ok := errors.AsType[*kong.ParseError](err)
+	if !ok || wrong.Context == nil {
+		fmt.Fprintln(parser.Stderr, "gatehouse:", oneLine(err))
+		return exitUsage
+	}
+	node := wrong.Context.Selected()
+	if incomplete(node, args) {
+		wrong.Context.Stdout = parser.Stderr
+		_ = wrong.Context.PrintUsage(false)
+		return exitUsage
+	}
+	line := oneLine(err)
+	if !strings.Contains(line, "GATEHOUSE_") && !strings.Contains(line, "did you mean") {
+		line += "; see gatehouse --help"
+		if node != nil {
+			line = strings.TrimSuffix(line, "--help") + node.Path() + " --help"
+		}
+	}
+	fmt.Fprintln(parser.Stderr, "gatehouse:", line)
+	return exitUsage
+}
+
+// incomplete tells whether a command line names a group of commands, and none of them.
+func incomplete(node *kong.Node, args []string) bool {
+	if node == nil {
+		return len(args) == 0
+	}
+	return !node.Leaf() && len(args) > 0 && args[len(args)-1] == node.Name
+}
