@@ -14,6 +14,9 @@ var (
 	asyncAPI []byte
 )
 
+// Descriptions are openapi.yaml and asyncapi.yaml. They must not be changed.
+func Descriptions() (http, messages []byte) { return openAPI, asyncAPI }
+
 func serveOpenAPI(c echo.Context) error {
 	return c.Blob(http.StatusOK, "application/yaml", openAPI)
 }

@@ -21,6 +21,8 @@ type Page struct {
 	Background bool
 	// Stream is for answers that go on until the session or the server ends.
 	Stream bool
+	// Open pages show strangers nothing that is not served openly elsewhere. Those who are signed in keep their menu.
+	Open bool
 }
 
 // Dashboard is what people see in a browser.

@@ -74,7 +74,7 @@ func (s signIn) signedIn(p Page) echo.MiddlewareFunc {
 				return err
 			}
 			if !ok {
-				return s.stranger(c, p)
+				return s.stranger(c, p, next)
 			}
 			hash := sha256.Sum256([]byte(token.Reveal()))
 			if err := use(s.Server.keys, hash, c.Response().Header(), time.Now(), errKeyRate); err != nil {
@@ -89,12 +89,14 @@ func (s signIn) signedIn(p Page) echo.MiddlewareFunc {
 	}
 }
 
-// stranger shows who is not signed in where to do that.
-func (s signIn) stranger(c echo.Context, p Page) error {
+// stranger shows who is not signed in where to do that, or what is open to all.
+func (s signIn) stranger(c echo.Context, p Page, open echo.HandlerFunc) error {
 	if err := s.countAddress(c); err != nil {
 		return err
 	}
 	switch {
+	case p.Open:
+		return open(c)
 	case p.Background || p.Stream || c.Request().Header.Get("HX-Request") != "":
 		c.Response().Header().Set("HX-Redirect", "/") // a page that was left open, and its session has ended
 		return c.NoContent(http.StatusUnauthorized)

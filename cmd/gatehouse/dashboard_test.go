@@ -24,6 +24,9 @@ func TestTheDashboardInABrowser(t *testing.T) {
 	b := newChrome(t, g)
 	complaints := b.listen()
 
+	b.visit("/api?q=unlock") // which is open to all
+	b.see(".api-list")
+	b.inspect("api-found-stranger")
 	b.visit("/messages?account=x")
 	b.see("#key")
 	b.inspect("sign-in")
@@ -117,6 +120,11 @@ func TestTheDashboardInABrowser(t *testing.T) {
 	b.click("button.danger")
 	b.see(".said.good")
 	b.inspect("disconnected")
+	for name, path := range map[string]string{"api": "/api", "api-requests": "/api/http/operations", "api-messages": "/api/nats/ask", "api-problems": "/api/problems"} {
+		b.visit(path)
+		b.see(".head h1")
+		b.inspect(name)
+	}
 	b.visit("/nothing")
 	b.inspect("not-found")
 	for _, c := range complaints() {

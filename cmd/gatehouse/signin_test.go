@@ -77,6 +77,11 @@ func TestSigningInAndOut(t *testing.T) {
 	if a := g.paged(one, http.MethodGet, "/overview/live", ""); a.status != http.StatusUnauthorized || a.header.Get("HX-Redirect") != "/" {
 		t.Errorf("a piece of a page without a session: %d %v", a.status, a.header)
 	}
+	for path, want := range map[string]int{"/api": 200, "/api/http/audit": 200, "/api/nats/event": 200, "/api/problems": 200, "/api/http/nothing": 404} {
+		if a := g.paged(one, http.MethodGet, path, ""); a.status != want || strings.Contains(string(a.body), "/sign-out") {
+			t.Errorf("%s, which is open to all: %d", path, a.status)
+		}
+	}
 	if a := g.paged(two, http.MethodPost, "/sign-out-everywhere", ""); a.status != http.StatusSeeOther {
 		t.Errorf("signing out everywhere: %d", a.status)
 	}

@@ -51,6 +51,8 @@ type route struct {
 	// own is how a tenant is answered that asks for what is theirs. lists are checked by what is in them.
 	own        int
 	list, live bool
+	// same is the same for everybody.
+	same bool
 	// round is when it is walked: later what ends something that others need.
 	round int
 }

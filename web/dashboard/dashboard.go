@@ -5,6 +5,7 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -15,6 +16,7 @@ import (
 	"gatehouse/sharing"
 	"gatehouse/tokens"
 	"gatehouse/web"
+	"gatehouse/web/reference"
 	"gatehouse/webhooks"
 )
 
@@ -40,6 +42,8 @@ type Dashboard struct {
 	Config
 	templates map[string]*template.Template
 	files     map[string]file
+	// reference is read when somebody first looks at it.
+	reference func() (*reference.Reference, error)
 }
 
 // New reads the templates, which are part of the program.
@@ -50,7 +54,7 @@ func New(c Config) (*Dashboard, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	d := &Dashboard{Config: c}
+	d := &Dashboard{Config: c, reference: sync.OnceValues(func() (*reference.Reference, error) { return reference.Read(web.Descriptions()) })}
 	var err error
 	if d.files, err = readFiles(); err != nil {
 		return nil, err
@@ -87,6 +91,11 @@ func part(path, scope string, h echo.HandlerFunc) web.Page {
 	return web.Page{Method: http.MethodGet, Path: path, Scope: scope, Handle: h, Background: true}
 }
 
+// open is a page for everybody.
+func open(path string, h echo.HandlerFunc) web.Page {
+	return web.Page{Method: http.MethodGet, Path: path, Handle: h, Open: true}
+}
+
 func stream(path, scope string, h echo.HandlerFunc) web.Page {
 	return web.Page{Method: http.MethodGet, Path: path, Scope: scope, Handle: h, Background: true, Stream: true}
 }
@@ -114,5 +123,9 @@ func (d *Dashboard) pages() []page {
 		{stream("/messages/live", "messages:read", d.liveMessages), ""},
 		{get("/messages/:id", "messages:read", d.message), ""},
 		{post("/messages/:id/replay", "messages:write", d.replay), ""},
+		{open("/api", d.api), "API"},
+		{open("/api/http/:group", d.apiRequests), ""},
+		{open("/api/nats/:group", d.apiMessages), ""},
+		{open("/api/problems", d.apiProblems), ""},
 	}...)
 }

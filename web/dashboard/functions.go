@@ -20,6 +20,11 @@ func (d *Dashboard) functions() template.FuncMap {
 		"words":    func(s string) string { return strings.ReplaceAll(s, "_", " ") },
 		"dict":     dict,
 		"sentence": func(s string) string { return capital(s) + "." },
+		"prose":    prose,
+		"line":     line,
+		"colour":   colourText,
+		"curl":     curl,
+		"group":    groupTitle,
 	}
 }
 

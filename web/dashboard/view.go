@@ -22,8 +22,10 @@ type view struct {
 	Title  string
 	Caller web.Caller // the zero Caller where nobody is signed in
 	In     bool
-	Theme  string // light or dark, as chosen; "" follows the system
-	Said   said
+	// Open tells that the page is there for strangers too.
+	Open  bool
+	Theme string // light or dark, as chosen; "" follows the system
+	Said  said
 	// Wrong is why what a form asked for was refused, nil where nothing was.
 	Wrong *web.Problem
 	Menu  []menuItem
@@ -53,7 +55,7 @@ type menuItem struct {
 
 // readTemplates gives each page a set of its own, so that all can call their content "main".
 func (d *Dashboard) readTemplates() (map[string]*template.Template, error) {
-	base, err := template.New("base.html").Funcs(d.functions()).ParseFS(templateFiles, "templates/base.html", "templates/shared.html")
+	base, err := template.New("base.html").Funcs(d.functions()).ParseFS(templateFiles, "templates/base.html", "templates/shared.html", "templates/apishared.html")
 	if err != nil {
 		return nil, fmt.Errorf("reading the dashboard's templates: %w", err)
 	}
@@ -100,11 +102,10 @@ func (d *Dashboard) view(c echo.Context, title string, page any) view {
 	if cookie, err := c.Cookie("theme"); err == nil && (cookie.Value == "light" || cookie.Value == "dark") {
 		v.Theme = cookie.Value
 	}
-	if v.Caller, v.In = web.CallerFrom(c.Request().Context()); !v.In {
-		return v
-	}
+	v.Caller, v.In = web.CallerFrom(c.Request().Context())
 	for _, p := range d.pages() {
-		if p.nav == "" || p.Scope != "" && !v.May(p.Scope) {
+		v.Open = v.Open || p.Open && p.Path == c.Path()
+		if !v.In || p.nav == "" || p.Scope != "" && !v.May(p.Scope) {
 			continue
 		}
 		path := c.Path()

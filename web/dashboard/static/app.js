@@ -48,6 +48,9 @@ document.addEventListener("click", (e) => {
   document.cookie = "theme=" + root.dataset.theme + ";path=/;max-age=31536000;samesite=lax";
 });
 
+// On a phone the menu is a strip: where one is stands in it.
+document.querySelector(".side nav a[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 // The menu of who is signed in closes when something else is used.
 document.addEventListener("click", (e) => {
   for (const open of document.querySelectorAll("details.who[open]")) if (!open.contains(e.target)) open.open = false;
