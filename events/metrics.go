@@ -67,6 +67,9 @@ func newRelayMetrics(reg prometheus.Registerer) *relayMetrics {
 			Name: "gatehouse_relay_reconciles_total", Help: "Times the log was compared with the stream, by occasion.",
 		}, []string{"reason"}),
 	}
+	for _, occasion := range []string{"start", "reconnect", "error"} {
+		m.reconciles.WithLabelValues(occasion)
+	}
 	reg.MustRegister(m.published, m.parked, m.head, m.lag, m.reconciles)
 	return m
 }

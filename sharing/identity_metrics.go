@@ -23,6 +23,9 @@ func newIdentityMetrics(reg prometheus.Registerer) *identityMetrics {
 	for _, outcome := range []string{"registered", "locked", "refused", "away"} {
 		m.registrations.WithLabelValues(outcome)
 	}
+	for _, status := range []string{StatusUnregistered, StatusVerification, StatusReady, StatusFailed} {
+		m.identities.WithLabelValues(status)
+	}
 	if reg != nil {
 		reg.MustRegister(m.registrations, m.identities)
 	}

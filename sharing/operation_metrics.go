@@ -33,9 +33,18 @@ func newOperationMetrics(reg prometheus.Registerer) *operationMetrics {
 	for _, kind := range []string{Share, Revoke, Unlock} {
 		m.asked.WithLabelValues(kind)
 		m.seconds.WithLabelValues(kind)
+		for _, status := range []Status{Applied, Confirmed, Partial, Failed, Expired, Cancelled, Unknown} {
+			m.outcomes.WithLabelValues(kind, string(status))
+		}
 	}
-	for _, answer := range []string{string(doordeck.Applied), string(doordeck.Queued)} {
-		m.sends.WithLabelValues(answer)
+	for _, outcome := range []doordeck.Outcome{doordeck.Applied, doordeck.Queued} {
+		m.sends.WithLabelValues(string(outcome))
+	}
+	for _, class := range []doordeck.Class{
+		doordeck.Unauthorized, doordeck.Forbidden, doordeck.NotFound, doordeck.Locked, doordeck.Conflict,
+		doordeck.TooMany, doordeck.Offline, doordeck.NoAnswer, doordeck.Transient, doordeck.Invalid,
+	} {
+		m.sends.WithLabelValues(string(class))
 	}
 	if reg != nil {
 		reg.MustRegister(m.asked, m.outcomes, m.sends, m.seconds)

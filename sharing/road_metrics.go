@@ -9,7 +9,9 @@ func newAskMetrics(reg prometheus.Registerer) *askMetrics {
 		Name: "gatehouse_asks_total", Help: "Requests on NATS, by operation and by answer: answered, or the word for an error.",
 	}, []string{"operation", "answer"})}
 	for operation := range granted {
-		m.asks.WithLabelValues(operation, "answered")
+		for _, answer := range []string{"answered", "storage", "internal"} {
+			m.asks.WithLabelValues(operation, answer)
+		}
 	}
 	reg.MustRegister(m.asks)
 	return m

@@ -23,6 +23,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for _, outcome := range []string{"refreshed", "reused", "invalid_grant", "misconfigured", "transient", "superseded"} {
 		m.refreshes.WithLabelValues(outcome)
 	}
+	for _, status := range []string{StatusPending, StatusActive, StatusReauthorize, StatusDisconnected} {
+		m.connections.WithLabelValues(status)
+	}
 	if reg != nil {
 		reg.MustRegister(m.refreshes, m.connections)
 	}

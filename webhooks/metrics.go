@@ -26,6 +26,14 @@ func newReceiverMetrics(reg prometheus.Registerer, sinceLast func() float64) *re
 			Buckets: []float64{.001, .002, .004, .008, .016, .032, .064, .125, .25, .5, 1, 5},
 		}),
 	}
+	// What is counted from nought shows its first increase too.
+	m.requests.WithLabelValues("stored", "")
+	for _, r := range refusals() {
+		m.requests.WithLabelValues(r.outcome, r.word)
+	}
+	for _, kind := range []string{"new", "double", "flagged"} {
+		m.items.WithLabelValues(kind)
+	}
 	reg.MustRegister(m.requests, m.items, m.seconds, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "gatehouse_webhook_last_seconds", Help: "Seconds since the last proven webhook, or since the start.",
 	}, sinceLast))
@@ -57,6 +65,11 @@ func newFetcherMetrics(reg prometheus.Registerer) *fetcherMetrics {
 			Name: "gatehouse_fetch_seconds", Help: "Time of one fetch from DoorFlow.",
 			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}),
+	}
+	for _, outcome := range []string{
+		"fetched", "gone", "forbidden", "rate_limited", "failed", "odd", "unreachable", "needs_reconnect",
+	} {
+		m.outcomes.WithLabelValues(outcome)
 	}
 	reg.MustRegister(m.outcomes, m.seconds)
 	return m

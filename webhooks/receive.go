@@ -232,28 +232,35 @@ func millis(d time.Duration) string {
 	return strconv.FormatFloat(float64(d.Microseconds())/1000, 'f', 3, 64)
 }
 
+type refusal struct {
+	err           error
+	outcome, word string
+}
+
+// refusals are why a request is not stored, with what is counted then.
+func refusals() []refusal {
+	return []refusal{
+		{doorflow.ErrSignatureMissing, "unauthorized", "signature_missing"},
+		{doorflow.ErrSignatureMalformed, "unauthorized", "signature_malformed"},
+		{doorflow.ErrSignatureMismatch, "unauthorized", "signature_mismatch"},
+		{doorflow.ErrTimestampMalformed, "unauthorized", "timestamp_malformed"},
+		{doorflow.ErrTimestampStale, "unauthorized", "timestamp_stale"},
+		{doorflow.ErrUnparsable, "refused", "unparsable"},
+		{ErrTooLarge, "refused", "too_large"},
+		{ErrIncomplete, "refused", "body_incomplete"},
+		{events.ErrOverloaded, "not_stored", "overloaded"},
+		{events.ErrStorage, "not_stored", "storage"},
+		{events.ErrClosed, "not_stored", "shutting_down"},
+		{context.Canceled, "not_stored", "sender_gone"},
+	}
+}
+
 // reasonOf is the bounded word for why a request was not stored. It goes into the log and a metric, never
 // to the sender.
 func reasonOf(err error) string {
-	for _, known := range []struct {
-		err    error
-		reason string
-	}{
-		{doorflow.ErrSignatureMissing, "signature_missing"},
-		{doorflow.ErrSignatureMalformed, "signature_malformed"},
-		{doorflow.ErrSignatureMismatch, "signature_mismatch"},
-		{doorflow.ErrTimestampMalformed, "timestamp_malformed"},
-		{doorflow.ErrTimestampStale, "timestamp_stale"},
-		{doorflow.ErrUnparsable, "unparsable"},
-		{ErrTooLarge, "too_large"},
-		{ErrIncomplete, "body_incomplete"},
-		{events.ErrOverloaded, "overloaded"},
-		{events.ErrStorage, "storage"},
-		{events.ErrClosed, "shutting_down"},
-		{context.Canceled, "sender_gone"},
-	} {
+	for _, known := range refusals() {
 		if errors.Is(err, known.err) {
-			return known.reason
+			return known.word
 		}
 	}
 	return "other"
