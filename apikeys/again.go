@@ -45,11 +45,7 @@ func (k *Keys) Again(ctx context.Context, id, stamp string) (key Key, ok bool, e
 	if err != nil {
 		return Key{}, false, fmt.Errorf("looking API key %s up: %w", id, err)
 	}
-	if !r.works(k.now()) {
-		return Key{}, false, nil
-	}
-	key, err = r.key()
-	return key, err == nil, err
+	return k.use(r)
 }
 
 func (k *Keys) adminAgain(ctx context.Context, stamp string) (bool, error) {

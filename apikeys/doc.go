@@ -11,6 +11,7 @@
 // of an admin key and the removal of the file leaves nothing open: the next start, or the next use of the
 // token, removes it.
 //
-// Making and revoking are one change of the log each: after a crash a key is wholly there or not at all.
+// Making and revoking are one change of the log each: after a crash a key is wholly there or not at all. When a key
+// was used last is stored once a minute; a crash may forget the last minute.
 // What scopes and limits mean is enforced elsewhere, by web and by those whose things are asked for.
 package apikeys

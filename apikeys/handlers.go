@@ -34,13 +34,18 @@ func (h *Handlers) Create(c echo.Context) error {
 	}{made, secret.Reveal()})
 }
 
-// List is GET /v1/api-keys.
-func (h *Handlers) List(c echo.Context) error {
+// Page returns the keys that a request's query asks for, and the cursor of the next page.
+func (h *Handlers) Page(c echo.Context) ([]Key, string, error) {
 	limit, err := invalid.Limit(c.QueryParam("limit"), defaultPage, maxPage)
 	if err != nil {
-		return err
+		return nil, "", err
 	}
-	page, next, err := h.Keys.List(c.Request().Context(), c.QueryParam("after"), limit)
+	return h.Keys.List(c.Request().Context(), c.QueryParam("after"), limit)
+}
+
+// List is GET /v1/api-keys.
+func (h *Handlers) List(c echo.Context) error {
+	page, next, err := h.Page(c)
 	if err != nil {
 		return err
 	}

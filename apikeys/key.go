@@ -45,6 +45,8 @@ type Key struct {
 	CreatedAt  time.Time `json:"created_at"`
 	// ExpiresAt is when it stops working; zero means never.
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	// UsedAt is when it, or a session that it opened, worked last, to the minute; zero means never so far.
+	UsedAt time.Time `json:"used_at,omitzero"`
 }
 
 // Request asks for a key.

@@ -37,6 +37,8 @@ type Keys struct {
 
 	token []byte                 // the digest of the configured admin token, nil without one
 	first atomic.Pointer[[]byte] // the digest of the admin token in the file, nil when it does not work
+
+	used uses
 }
 
 // Open reads or makes the admin token in the file, or removes it when there is another way in.
@@ -85,9 +87,5 @@ func (k *Keys) Authenticate(ctx context.Context, sent vault.Secret) (key Key, ok
 	if err != nil {
 		return Key{}, false, fmt.Errorf("looking an API key up: %w", err)
 	}
-	if !r.works(k.now()) {
-		return Key{}, false, nil
-	}
-	key, err = r.key()
-	return key, err == nil, err
+	return k.use(r)
 }

@@ -40,10 +40,11 @@ type row struct {
 	Accounts, Identities sql.NullString
 	CreatedAt            int64         `db:"created_at"`
 	ExpiresAt            sql.NullInt64 `db:"expires_at"`
+	UsedAt               int64         `db:"used_at"` // 0 for never
 }
 
 const (
-	columns = `id, name, scopes, accounts, identities, created_at, expires_at`
+	columns = `id, name, scopes, accounts, identities, created_at, expires_at, used_at`
 	// workingAdmin takes the present as its argument.
 	workingAdmin = ` (expires_at IS NULL OR expires_at > ?) AND ' ' || scopes || ' ' LIKE '% admin %'`
 )
@@ -52,6 +53,9 @@ func (r row) key() (Key, error) {
 	k := Key{ID: r.ID, Name: r.Name, Scopes: strings.Fields(r.Scopes), CreatedAt: time.UnixMilli(r.CreatedAt).UTC()}
 	if r.ExpiresAt.Valid {
 		k.ExpiresAt = time.UnixMilli(r.ExpiresAt.Int64).UTC()
+	}
+	if r.UsedAt != 0 {
+		k.UsedAt = time.UnixMilli(r.UsedAt).UTC()
 	}
 	for _, l := range []struct {
 		stored sql.NullString
@@ -137,8 +141,8 @@ func insert(ctx context.Context, tx *events.Tx, r row, hash []byte, now time.Tim
 	if count >= maxKeys {
 		return ErrTooMany
 	}
-	_, err := tx.Exec(ctx, `INSERT INTO api_keys (`+columns+`, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-		r.ID, r.Name, r.Scopes, r.Accounts, r.Identities, r.CreatedAt, r.ExpiresAt, hash)
+	_, err := tx.Exec(ctx, `INSERT INTO api_keys (`+columns+`, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.ID, r.Name, r.Scopes, r.Accounts, r.Identities, r.CreatedAt, r.ExpiresAt, r.UsedAt, hash)
 	return err
 }
 
@@ -165,11 +169,26 @@ func (k *Keys) List(ctx context.Context, after string, limit int) ([]Key, string
 	page := make([]Key, len(rows))
 	for i, r := range rows {
 		var err error
+		r.UsedAt = max(r.UsedAt, k.used.at(r.ID))
 		if page[i], err = r.key(); err != nil {
 			return nil, "", err
 		}
 	}
 	return page, next, nil
+}
+
+// Get returns one key. Error: ErrNotFound.
+func (k *Keys) Get(ctx context.Context, id string) (Key, error) {
+	var r row
+	err := k.db.Get(ctx, &r, `SELECT `+columns+` FROM api_keys WHERE id = ?`, id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Key{}, ErrNotFound
+	}
+	if err != nil {
+		return Key{}, fmt.Errorf("reading API key %s: %w", id, err)
+	}
+	r.UsedAt = max(r.UsedAt, k.used.at(r.ID))
+	return r.key()
 }
 
 // Revoke ends a key for good. Errors: ErrNotFound; ErrLastAdmin, when nobody could make keys afterwards.

@@ -103,7 +103,12 @@ func (s signIn) stranger(c echo.Context, p Page, open echo.HandlerFunc) error {
 	case c.Request().Method != http.MethodGet:
 		return c.Redirect(http.StatusSeeOther, "/")
 	case c.Path() == "/":
-		return s.config.Dashboard.SignIn(c, http.StatusOK, local(c.QueryParam("to")), nil)
+		var why *Problem
+		if !s.token(c).IsZero() {
+			ended := newProblem(http.StatusOK, "signed-out", "you are signed out: the session has ended, or its key does not work any more", 0)
+			why = &ended
+		}
+		return s.config.Dashboard.SignIn(c, http.StatusOK, local(c.QueryParam("to")), why)
 	}
 	return c.Redirect(http.StatusSeeOther, "/?"+url.Values{"to": {c.Request().URL.RequestURI()}}.Encode())
 }

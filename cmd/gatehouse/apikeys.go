@@ -105,7 +105,7 @@ func (c *apiKeyList) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tNAME\tSCOPES\tACCOUNTS\tIDENTITIES\tCREATED\tEXPIRES")
+	fmt.Fprintln(w, "ID\tNAME\tSCOPES\tACCOUNTS\tIDENTITIES\tCREATED\tUSED\tEXPIRES")
 	for _, i := range items {
 		expires := "never"
 		if !i.ExpiresAt.IsZero() {
@@ -114,8 +114,12 @@ func (c *apiKeyList) Run(ctx context.Context, t *terminal) error {
 				expires += " (expired)"
 			}
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", printable(i.ID), printable(i.Name), printable(strings.Join(i.Scopes, " ")),
-			limits(i.Accounts), limits(i.Identities), local(i.CreatedAt), expires)
+		used := "never"
+		if !i.UsedAt.IsZero() {
+			used = local(i.UsedAt)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", printable(i.ID), printable(i.Name), printable(strings.Join(i.Scopes, " ")),
+			limits(i.Accounts), limits(i.Identities), local(i.CreatedAt), used, expires)
 	}
 	return w.Flush()
 }

@@ -306,7 +306,7 @@ func (a *App) stages() []stage {
 	if a.service != nil {
 		front.parts = append(front.parts, a.service.Run, a.commands.Run)
 	}
-	work.parts = append(work.parts, a.keep.Run, a.ring.Run, a.runHerald, a.deliveries.Run, a.pulse.Run)
+	work.parts = append(work.parts, a.keep.Run, a.ring.Run, a.runHerald, a.deliveries.Run, a.pulse.Run, a.keys.Run)
 	if a.nats != nil {
 		work.parts = append(work.parts, a.nats.Run)
 	}

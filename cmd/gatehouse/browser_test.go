@@ -65,6 +65,16 @@ func newChrome(t testing.TB, g *gateway) *chrome {
 	return b
 }
 
+// another is a second person at a browser of their own: nothing is shared with the first, cookies neither.
+func (b *chrome) another() *chrome {
+	b.t.Helper()
+	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
+	b.t.Cleanup(cancel)
+	other := &chrome{b.t, b.g, ctx}
+	b.must("opening a browser for somebody else", chromedp.Do(ctx))
+	return other
+}
+
 func (b *chrome) must(what string, err error) {
 	b.t.Helper()
 	if err != nil {

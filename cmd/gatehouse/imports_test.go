@@ -42,7 +42,7 @@ var mayImport = map[string][]string{
 	"internal/":                {},
 	"web":                      {"apikeys", "doorflow", "events", "oauth", "passthrough", "sessions", "sharing", "tokens", "webhooks", "internal/"},
 	"web/reference":            {},
-	"web/dashboard":            {"web", "web/reference", "events", "oauth", "sharing", "tokens", "webhooks", "internal/"},
+	"web/dashboard":            {"web", "web/reference", "apikeys", "events", "oauth", "sharing", "tokens", "webhooks", "internal/"},
 	"web/webtest":              {},
 	"cmd/gatehouse":            {"apikeys", "doordeck", "doordeck/doordecksim", "doorflow", "doorflow/doorflowsim", "events", "keys", "oauth", "passthrough", "sessions", "sharing", "standardwebhooks", "tokens", "webhooks", "web", "web/dashboard", "migrations", "internal/"},
 }

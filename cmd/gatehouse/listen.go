@@ -120,6 +120,7 @@ func (a *App) addDashboard(c *web.Config, messages *events.Handlers) (err error)
 		DB: a.db, Pulse: a.pulse, Messages: messages, Identities: &sharing.IdentityHandlers{Of: a.identities, Allowed: web.Identities},
 		WantedScopes: a.config.DoorflowScopes, Log: a.log,
 		Deliveries: &webhooks.DeliveryHandlers{Deliveries: a.deliveries, Accounts: web.Accounts, Identities: web.Identities},
+		Keys:       &apikeys.Handlers{Keys: a.keys},
 	}
 	if a.keeper != nil {
 		d.Connections, d.Connect = &tokens.Handlers{Keeper: a.keeper, Accounts: web.Accounts}, a.connect

@@ -36,6 +36,17 @@ var pages = map[string]route{
 	"GET /api/http/:group":                  {ask: fixed("/api/http/messages"), list: true, same: true},
 	"GET /api/nats/:group":                  {ask: fixed("/api/nats/event"), list: true, same: true},
 	"GET /api/problems":                     {ask: fixed("/api/problems"), list: true, same: true},
+	"GET /api-keys":                         forAdmin("/api-keys", ""),
+	"GET /api-keys/new":                     forAdmin("/api-keys/new?for=read", ""),
+	"POST /api-keys":                        forAdmin("/api-keys", "name=x&scope=messages:read&account_limit=all&identity_limit=all"),
+	"GET /api-keys/:id":                     forAdmin("/api-keys/x", ""),
+	"GET /api-keys/:id/revoke":              forAdmin("/api-keys/x/revoke", ""),
+	"POST /api-keys/:id/revoke":             forAdmin("/api-keys/x/revoke", ""),
+}
+
+// forAdmin is a page that no key with limits may open.
+func forAdmin(path, form string) route {
+	return route{scope: "admin", own: http.StatusForbidden, list: true, ask: func(*tenant) (string, string) { return path, form }}
 }
 
 // doors to the dashboard, which need no session or end it.

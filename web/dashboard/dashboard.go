@@ -10,6 +10,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"gatehouse/apikeys"
 	"gatehouse/events"
 	"gatehouse/internal/sqldb"
 	"gatehouse/oauth"
@@ -31,6 +32,7 @@ type Config struct {
 	// Identities has none where there is no Doordeck application.
 	Identities *sharing.IdentityHandlers
 	Deliveries *webhooks.DeliveryHandlers
+	Keys       *apikeys.Handlers
 	// WantedScopes are what DoorFlow is asked for.
 	WantedScopes []string
 	Log          *slog.Logger
@@ -48,8 +50,8 @@ type Dashboard struct {
 
 // New reads the templates, which are part of the program.
 func New(c Config) (*Dashboard, error) {
-	if c.DB == nil || c.Pulse == nil || c.Messages == nil || c.Identities == nil || c.Log == nil {
-		return nil, errors.New("dashboard: DB, Pulse, Messages, Identities and Log must be set")
+	if c.DB == nil || c.Pulse == nil || c.Messages == nil || c.Identities == nil || c.Keys == nil || c.Log == nil {
+		return nil, errors.New("dashboard: DB, Pulse, Messages, Identities, Keys and Log must be set")
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -117,7 +119,7 @@ func (d *Dashboard) pages() []page {
 			{part("/connect/:link/live", "connections:read", d.connectLinkLive), ""},
 		}...)
 	}
-	return append(pages, []page{
+	pages = append(pages, []page{
 		{get("/messages", "messages:read", d.messages), "Messages"},
 		{get("/messages/more", "messages:read", d.moreMessages), ""},
 		{stream("/messages/live", "messages:read", d.liveMessages), ""},
@@ -127,5 +129,13 @@ func (d *Dashboard) pages() []page {
 		{open("/api/http/:group", d.apiRequests), ""},
 		{open("/api/nats/:group", d.apiMessages), ""},
 		{open("/api/problems", d.apiProblems), ""},
+	}...)
+	return append(pages, []page{
+		{get("/api-keys", "admin", d.keys), "API keys"},
+		{get("/api-keys/new", "admin", d.newKey), ""},
+		{post("/api-keys", "admin", d.createKey), ""},
+		{get("/api-keys/:id", "admin", d.key), ""},
+		{get("/api-keys/:id/revoke", "admin", d.confirmRevoke), ""},
+		{post("/api-keys/:id/revoke", "admin", d.revokeKey), ""},
 	}...)
 }

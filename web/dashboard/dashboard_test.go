@@ -6,13 +6,16 @@ import (
 	"html"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"gatehouse/apikeys"
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/sqldb/sqldbtest"
 )
@@ -77,6 +80,55 @@ func TestNumbersAndTimes(t *testing.T) {
 	}
 	if got := string(timeTag(time.Time{}, "")); strings.Contains(got, "<time") {
 		t.Errorf("no time is shown as %s", got)
+	}
+}
+
+// Every scope stands on the form once, in words, and presets hold nothing else.
+func TestScopesInWords(t *testing.T) {
+	var known []string
+	for _, a := range areas {
+		for _, p := range a.Powers {
+			known = append(known, p.Scope)
+			if p.Does == "" || strings.HasSuffix(p.Does, ".") {
+				t.Errorf("%s: %q", p.Scope, p.Does)
+			}
+		}
+	}
+	slices.Sort(known)
+	if want := slices.Sorted(slices.Values(apikeys.Scopes())); !slices.Equal(known, want) {
+		t.Errorf("the form has %v, the keys %v", known, want)
+	}
+	for _, p := range presets {
+		for _, scope := range p.Scopes {
+			if !slices.Contains(known, scope) || scope == apikeys.ScopeAdmin {
+				t.Errorf("%s has the scope %s", p.Name, scope)
+			}
+		}
+	}
+}
+
+func TestWhatAKeyIsAskedFor(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, row := range []struct {
+		name                 string
+		form                 keyForm
+		accounts, identities []string
+		ends                 string
+	}{
+		{"all", keyForm{AccountLimit: "all", IdentityLimit: "all", Accounts: "ignored"}, nil, nil, ""},
+		{"some", keyForm{AccountLimit: "some", Accounts: " a,b\n c ", IdentityLimit: "some"}, []string{"a", "b", "c"}, []string{}, ""},
+		{"a form without the choice gives nothing", keyForm{}, []string{}, []string{}, ""},
+		{"a week", keyForm{AccountLimit: "all", IdentityLimit: "all", Days: "7"}, nil, nil, "2026-01-09T03:04:05Z"},
+	} {
+		r, err := row.form.request(now)
+		if diff := cmp.Diff([]any{row.accounts, row.identities, row.ends}, []any{[]string(r.Accounts), []string(r.Identities), r.ExpiresAt}); diff != "" || err != nil {
+			t.Errorf("%s: %v\n%s", row.name, err, diff)
+		}
+	}
+	for _, days := range []string{"0", "-1", "x", "4000"} {
+		if _, err := (keyForm{Days: days}).request(now); err == nil {
+			t.Errorf("%s days are not refused", days)
+		}
 	}
 }
 

@@ -7,5 +7,6 @@ type said struct{ Text, Tone string }
 var words = map[string]said{
 	"disconnected":         {"The account is disconnected, and DoorFlow has confirmed that its tokens are revoked.", "good"},
 	"disconnected-not-yet": {"The account is disconnected. DoorFlow has not confirmed the revocation of its tokens yet; the gateway goes on trying for three days.", "warn"},
+	"key-revoked":          {"The key is revoked. It works nowhere any more, and what it had open ends within two seconds.", "good"},
 	"replayed":             {"Said again. This is the new message; it names the one that it repeats.", "good"},
 }

@@ -60,6 +60,10 @@ document.addEventListener("keydown", (e) => {
   for (const open of document.querySelectorAll("details.who[open]")) { open.open = false; open.querySelector("summary").focus(); }
 });
 
+// On a phone the menu is a line that may be longer than the screen.
+const current = document.querySelector("nav a[aria-current]"), line = current?.closest("nav");
+if (line && line.scrollWidth > line.clientWidth) line.scrollLeft = current.offsetLeft - line.clientWidth / 2;
+
 // Copying.
 document.addEventListener("click", async (e) => {
   const button = e.target.closest("[data-copy]");
@@ -77,10 +81,19 @@ document.addEventListener("click", async (e) => {
 });
 
 // A secret is shown once: to reload leads to the page that comes next, and to come back shows it no more.
-for (const once of document.querySelectorAll("[data-once]")) {
-  history.replaceState(null, "", once.dataset.once);
+for (const once of document.querySelectorAll("[data-shown-once]")) {
+  history.replaceState(null, "", once.dataset.shownOnce);
   addEventListener("pagehide", () => once.replaceChildren("It was shown here, once."));
 }
+
+// Saving a file that is on the page and nowhere else.
+document.addEventListener("click", (e) => {
+  const button = e.target.closest("[data-save]");
+  if (!button) return;
+  const url = URL.createObjectURL(new Blob([document.getElementById(button.dataset.save).textContent], { type: "application/octet-stream" }));
+  Object.assign(document.createElement("a"), { href: url, download: button.dataset.name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
+});
 
 // A form whose answer takes a while says so, and is not sent twice.
 document.addEventListener("submit", (e) => {
