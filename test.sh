@@ -18,6 +18,7 @@ have strace || packages+=(strace)
 have chromium || packages+=(chromium fonts-dejavu-core)
 have zsh || packages+=(zsh)
 have fish || packages+=(fish)
+have script || packages+=(bsdutils)
 postgres || packages+=(postgresql)
 if [ ${#packages[@]} -gt 0 ]; then
 	if ! have apt-get; then

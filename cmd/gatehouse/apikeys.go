@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"gatehouse/apikeys"
@@ -104,24 +103,22 @@ func (c *apiKeyList) Run(ctx context.Context, t *terminal) error {
 		_, err := fmt.Fprintln(t.out, "There are no keys but the admin token. Make one with: gatehouse api-keys create")
 		return err
 	}
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tNAME\tSCOPES\tACCOUNTS\tIDENTITIES\tCREATED\tUSED\tEXPIRES")
+	w := t.table("ID", "NAME", "SCOPES", "ACCOUNTS", "IDENTITIES", "CREATED", "USED", "EXPIRES")
 	for _, i := range items {
 		expires := "never"
 		if !i.ExpiresAt.IsZero() {
-			expires = local(i.ExpiresAt)
+			expires = t.when(i.ExpiresAt)
 			if !i.ExpiresAt.After(time.Now()) {
 				expires += " (expired)"
 			}
 		}
 		used := "never"
 		if !i.UsedAt.IsZero() {
-			used = local(i.UsedAt)
+			used = t.when(i.UsedAt)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", printable(i.ID), printable(i.Name), printable(strings.Join(i.Scopes, " ")),
-			limits(i.Accounts), limits(i.Identities), local(i.CreatedAt), used, expires)
+		w.row(i.ID, i.Name, strings.Join(i.Scopes, " "), limits(i.Accounts), limits(i.Identities), i.CreatedAt, used, expires)
 	}
-	return w.Flush()
+	return w.print()
 }
 
 // limits shows what a key is held to.
@@ -132,7 +129,7 @@ func limits(list []string) string {
 	case len(list) == 0:
 		return "none"
 	}
-	return printable(strings.Join(list, " "))
+	return strings.Join(list, " ")
 }
 
 type apiKeyRevoke struct {

@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net/url"
 	"strconv"
-	"text/tabwriter"
 	"time"
 
 	"gatehouse/internal/audit"
@@ -46,17 +44,15 @@ func (c *auditList) Run(ctx context.Context, t *terminal) error {
 	if c.JSON {
 		return writeJSON(t.out, items)
 	}
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "WHEN\tWHO\tFROM\tACTION\tOUTCOME\tACCOUNT\tTARGET")
+	w := t.table("WHEN", "WHO", "FROM", "ACTION", "OUTCOME", "ACCOUNT", "TARGET")
 	for _, i := range items {
 		outcome := i.Outcome
 		if i.Status != 0 {
 			outcome += " " + strconv.Itoa(i.Status)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", local(i.At), printable(who(i)), printable(orDash(i.Remote)), printable(i.Action),
-			printable(outcome), printable(orDash(i.Account)), printable(orDash(i.Target)))
+		w.row(i.At, who(i), orDash(i.Remote), i.Action, outcome, orDash(i.Account), orDash(i.Target))
 	}
-	return w.Flush()
+	return w.print()
 }
 
 // who names an actor so that none can pass for one of another kind.

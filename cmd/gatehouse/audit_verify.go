@@ -44,7 +44,7 @@ func (c *auditVerify) Run(ctx context.Context, t *terminal) error {
 
 // verify asks the gateway that runs, or reads the database itself.
 func (c *auditVerify) verify(ctx context.Context, t *terminal, kept audit.Heads) (report audit.Report, err error) {
-	p := progress{out: t.err, live: isTerminal(t.err)}
+	p := progress{out: t.err, live: obeys(t.err)}
 	defer p.end()
 	tell := func(done, of int64) {
 		if p.live {

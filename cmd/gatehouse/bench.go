@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strconv"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -88,12 +87,11 @@ func (c *benchIngest) Run(ctx context.Context, t *terminal) error {
 	if c.JSON {
 		return writeJSON(t.out, r)
 	}
-	return r.print(t.out)
+	return r.print(t)
 }
 
-func (r ingestResult) print(out io.Writer) error {
-	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "%d connections\trequests/s\tratio\tp50\tp99\tCPU\t\n", r.Connections)
+func (r ingestResult) print(t *terminal) error {
+	w := t.table(fmt.Sprintf("%d CONNECTIONS", r.Connections), "REQUESTS/S", "RATIO", "P50", "P99", "CPU")
 	for _, line := range []struct {
 		name  string
 		s     sample
@@ -103,10 +101,10 @@ func (r ingestResult) print(out io.Writer) error {
 		{"durable: committed and synced", r.Durable, r.DurableRatio},
 		{"sustained: and on JetStream", r.Sustained, r.SustainedRatio},
 	} {
-		fmt.Fprintf(w, "%s\t%.0f\t%.2f\t%s\t%s\t%s\t\n", line.name, line.s.Rate, line.ratio,
-			line.s.P50.Round(10*time.Microsecond), line.s.P99.Round(10*time.Microsecond), line.s.CPU.Round(100*time.Nanosecond))
+		w.row(line.name, fmt.Sprintf("%.0f", line.s.Rate), fmt.Sprintf("%.2f", line.ratio), line.s.P50.Round(10*time.Microsecond),
+			line.s.P99.Round(10*time.Microsecond), line.s.CPU.Round(100*time.Nanosecond))
 	}
-	return w.Flush()
+	return w.print()
 }
 
 func median(samples []sample) sample {

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -79,12 +78,11 @@ func (c *benchDeliver) Run(ctx context.Context, t *terminal) error {
 	if c.JSON {
 		return writeJSON(t.out, r)
 	}
-	return r.print(t.out, c.Rate)
+	return r.print(t, c.Rate)
 }
 
-func (r deliverResult) print(out io.Writer, rate int) error {
-	w := tabwriter.NewWriter(out, 0, 0, 3, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "%d messages/s\tdeliveries\tp50\tp99\tmost\tCPU\t\n", rate)
+func (r deliverResult) print(t *terminal, rate int) error {
+	w := t.table(fmt.Sprintf("%d MESSAGES/S", rate), "DELIVERIES", "P50", "P99", "MOST", "CPU")
 	for _, line := range []struct {
 		name string
 		d    delivery
@@ -92,11 +90,11 @@ func (r deliverResult) print(out io.Writer, rate int) error {
 		{fmt.Sprintf("%d good endpoints alone", r.Endpoints-badEndpoints), r.Alone},
 		{"the same beside 3 bad ones", r.Beside},
 	} {
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%s\t\n", line.name, line.d.Count, line.d.P50.Round(10*time.Microsecond),
-			line.d.P99.Round(10*time.Microsecond), line.d.Max.Round(10*time.Microsecond), line.d.CPU.Round(time.Microsecond))
+		w.row(line.name, line.d.Count, line.d.P50.Round(10*time.Microsecond), line.d.P99.Round(10*time.Microsecond),
+			line.d.Max.Round(10*time.Microsecond), line.d.CPU.Round(time.Microsecond))
 	}
-	fmt.Fprintf(w, "p99 beside to alone\t\t\t%.2f\t\t\t\n", r.Ratio)
-	return w.Flush()
+	w.row("p99 beside to alone", "", "", fmt.Sprintf("%.2f", r.Ratio), "", "")
+	return w.print()
 }
 
 // measure runs a gateway that delivers to the good endpoints and so many bad ones.

@@ -58,11 +58,6 @@ type commands struct {
 	Version    versionCommand    `cmd:"" group:"This program:" help:"Show which program this is."`
 }
 
-// terminal is where a command reads and writes.
-type terminal struct {
-	out, err io.Writer
-}
-
 // run is the program. It returns the exit code; what went wrong is one line on stderr.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
 	exit := -1

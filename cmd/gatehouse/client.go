@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"gatehouse/internal/vault"
@@ -176,15 +175,6 @@ func writeJSONLine(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
-}
-
-// printFields prints one item: a line for each of its fields, name and value.
-func printFields(out io.Writer, fields [][2]string) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	for _, f := range fields {
-		fmt.Fprintf(w, "%s\t%s\n", f[0], printable(f[1]))
-	}
-	return w.Flush()
 }
 
 // local shows a time for people, in their own zone.

@@ -6,9 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"text/tabwriter"
-	"time"
 
+	"gatehouse/oauth"
 	"gatehouse/tokens"
 )
 
@@ -20,13 +19,6 @@ type connectCommand struct {
 	JSON      bool   `env:"-" help:"Print JSON."`
 }
 
-type connectLink struct {
-	ID        string    `json:"id"`
-	URL       string    `json:"url"`
-	Status    string    `json:"status"`
-	ExpiresAt time.Time `json:"expires_at"`
-}
-
 func (c *connectCommand) Run(ctx context.Context, t *terminal) error {
 	in := map[string]string{}
 	for name, value := range map[string]string{"reference": c.Reference, "account": c.Account, "return_url": c.ReturnURL} {
@@ -34,7 +26,7 @@ func (c *connectCommand) Run(ctx context.Context, t *terminal) error {
 			in[name] = value
 		}
 	}
-	var link connectLink
+	var link oauth.Link
 	if err := c.do(ctx, http.MethodPost, "/v1/connect-links", nil, in, &link); err != nil {
 		return err
 	}
@@ -69,13 +61,11 @@ func (c *connectionList) Run(ctx context.Context, t *terminal) error {
 		_, err := fmt.Fprintln(t.out, "No account is connected. Make a link with: gatehouse connect")
 		return err
 	}
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ACCOUNT\tSTATUS\tLAST WEBHOOK\tREFRESHED\tMISSING SCOPES")
+	w := t.table("ACCOUNT", "STATUS", "LAST WEBHOOK", "REFRESHED", "MISSING SCOPES")
 	for _, i := range items {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", printable(i.Account), printable(i.Status), local(i.LastWebhookAt), local(i.RefreshedAt),
-			printable(orDash(strings.Join(i.MissingScopes, " "))))
+		w.row(i.Account, i.Status, i.LastWebhookAt, i.RefreshedAt, orDash(strings.Join(i.MissingScopes, " ")))
 	}
-	return w.Flush()
+	return w.print()
 }
 
 type connectionShow struct {
@@ -92,7 +82,7 @@ func (c *connectionShow) Run(ctx context.Context, t *terminal) error {
 	if c.JSON {
 		return writeJSON(t.out, i)
 	}
-	return printFields(t.out, [][2]string{
+	return t.fields([][2]string{
 		{"account", i.Account},
 		{"status", i.Status},
 		{"reason", orDash(i.Reason)},

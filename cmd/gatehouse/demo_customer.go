@@ -7,6 +7,8 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"time"
+
+	"gatehouse/oauth"
 )
 
 // customer connects an account of DoorFlow.
@@ -22,7 +24,7 @@ func (d *demo) customer(ctx context.Context) error {
 // connect makes a connect link and goes through it as a customer's browser does: the gateway's page, its
 // button, DoorFlow's consent page, Allow, and back.
 func (d *demo) connect(ctx context.Context) error {
-	var link connectLink
+	var link oauth.Link
 	in := map[string]string{"reference": "Gatehouse demo"}
 	if err := d.api.do(ctx, http.MethodPost, "/v1/connect-links", nil, in, &link); err != nil {
 		return err
@@ -47,7 +49,7 @@ func (d *demo) connect(ctx context.Context) error {
 	if done.status != http.StatusOK {
 		return fmt.Errorf("DoorFlow's consent page was left with Allow, and the gateway answered %d", done.status)
 	}
-	var state connectLink
+	var state oauth.Link
 	if err := d.api.do(ctx, http.MethodGet, "/v1/connect-links/"+link.ID, nil, nil, &state); err != nil {
 		return err
 	}

@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"reflect"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -105,7 +103,7 @@ type check struct {
 func (c *doctorCommand) Run(ctx context.Context, k *kong.Context, t *terminal) error {
 	settings := effective(k)
 	if !c.JSON {
-		if err := printSettings(t.out, settings); err != nil {
+		if err := printSettings(t, settings); err != nil {
 			return err
 		}
 	}
@@ -119,7 +117,7 @@ func (c *doctorCommand) Run(ctx context.Context, k *kong.Context, t *terminal) e
 		failed = failed || f.Status == statusFail
 		findings = append(findings, f)
 		if !c.JSON {
-			if err := f.print(t.out); err != nil { // each as it is known: some take seconds
+			if err := f.print(t); err != nil { // each as it is known: some take seconds
 				return err
 			}
 		}
@@ -160,19 +158,23 @@ func effective(k *kong.Context) []setting {
 	return settings
 }
 
-func printSettings(out io.Writer, settings []setting) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	for _, s := range settings {
-		fmt.Fprintf(w, "%s\t%s\n", s.Name, printable(orDash(s.Value)))
+func printSettings(t *terminal, settings []setting) error {
+	fields := make([][2]string, len(settings))
+	for i, s := range settings {
+		fields[i] = [2]string{s.Name, orDash(s.Value)}
 	}
-	fmt.Fprintln(w)
-	return w.Flush()
+	if err := t.fields(fields); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(t.out)
+	return err
 }
 
-func (f finding) print(out io.Writer) error {
-	_, err := fmt.Fprintf(out, "%-5s %-18s %s\n", strings.ToUpper(string(f.Status)), f.Check, printable(f.Detail))
+func (f finding) print(t *terminal) error {
+	status := fmt.Sprintf("%-5s", strings.ToUpper(string(f.Status)))
+	_, err := fmt.Fprintf(t.out, "%s %-18s %s\n", paint(t.out, toneOf(status), status), f.Check, printable(f.Detail))
 	if err == nil && f.Fix != "" {
-		_, err = fmt.Fprintf(out, "%25s→ %s\n", "", f.Fix)
+		_, err = fmt.Fprintf(t.out, "%25s→ %s\n", "", f.Fix)
 	}
 	return err
 }

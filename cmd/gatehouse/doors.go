@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"text/tabwriter"
 	"time"
 
 	"gatehouse/sharing"
@@ -46,12 +45,11 @@ func (c *doorsCommand) all(ctx context.Context, t *terminal) error {
 		_, err := fmt.Fprintln(t.out, "There is no door that this identity may share.")
 		return err
 	}
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "DOOR\tNAME\tONLINE\tROLE\tBATCHES")
+	w := t.table("DOOR", "NAME", "ONLINE", "ROLE", "BATCHES")
 	for _, d := range doors {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", printable(string(d.ID)), printable(d.Name), online(d), printable(orDash(string(d.Role))), yes(d.BatchSharing))
+		w.row(d.ID, d.Name, online(d), orDash(string(d.Role)), yes(d.BatchSharing))
 	}
-	return w.Flush()
+	return w.print()
 }
 
 func (c *doorsCommand) one(ctx context.Context, t *terminal) error {
@@ -62,7 +60,6 @@ func (c *doorsCommand) one(ctx context.Context, t *terminal) error {
 	if c.JSON {
 		return writeJSON(t.out, d)
 	}
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	lines := [][2]string{
 		{"door", string(d.ID)},
 		{"name", d.Name},
@@ -75,10 +72,7 @@ func (c *doorsCommand) one(ctx context.Context, t *terminal) error {
 		lines = append(lines, [2]string{name, value})
 	}
 	slices.SortFunc(lines[6:], func(a, b [2]string) int { return slices.Compare(a[:], b[:]) })
-	for _, line := range lines {
-		fmt.Fprintf(w, "%s\t%s\n", printable(line[0]), printable(line[1]))
-	}
-	return w.Flush()
+	return t.fields(lines)
 }
 
 func (c *doorsCommand) users(ctx context.Context, t *terminal) error {
@@ -89,13 +83,11 @@ func (c *doorsCommand) users(ctx context.Context, t *terminal) error {
 	if c.JSON {
 		return writeJSON(t.out, users)
 	}
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "USER\tROLE\tEMAIL\tNAME\tFROM\tUNTIL")
+	w := t.table("USER", "ROLE", "EMAIL", "NAME", "FROM", "UNTIL")
 	for _, u := range users {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", printable(string(u.User)), printable(string(u.Role)), printable(orDash(u.Email)),
-			printable(orDash(u.DisplayName)), local(u.Start), forEver(u.End))
+		w.row(u.User, u.Role, orDash(u.Email), orDash(u.DisplayName), u.Start, forEver(u.End))
 	}
-	return w.Flush()
+	return w.print()
 }
 
 func (c *doorsCommand) path() string {

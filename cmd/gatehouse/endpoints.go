@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"gatehouse/webhooks"
@@ -58,13 +57,11 @@ func (c *endpointList) Run(ctx context.Context, t *terminal) error {
 		_, err := fmt.Fprintln(t.out, "There are no endpoints. Make one with: gatehouse endpoints create")
 		return err
 	}
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ID\tSTATE\tSUCCESS\tWAITING\tOLDEST\tPARKED\tURL\tSUBJECTS")
+	w := t.table("ID", "STATE", "URL", "WAITING", "PARKED", "SUCCESS", "OLDEST", "SUBJECTS")
 	for _, i := range items {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%s\t%d\t%s\t%s\n", printable(i.ID), printable(i.state()), success(i.Health), i.Health.Waiting,
-			age(i.Health.OldestWaiting), i.Health.Parked, printable(i.URL), printable(strings.Join(i.Subjects, " ")))
+		w.row(i.ID, i.state(), i.URL, i.Health.Waiting, i.Health.Parked, success(i.Health), age(i.Health.OldestWaiting), strings.Join(i.Subjects, " "))
 	}
-	return w.Flush()
+	return w.print()
 }
 
 // state is what is to be known of an endpoint first.
@@ -112,7 +109,7 @@ func (c *endpointShow) Run(ctx context.Context, t *terminal) error {
 	if e.Ordered {
 		order = "as it was said, one at a time"
 	}
-	return printFields(t.out, [][2]string{
+	return t.fields([][2]string{
 		{"id", e.ID},
 		{"url", e.URL},
 		{"description", orDash(e.Description)},

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+
+	"gatehouse/webhooks"
 )
 
 type endpointCreate struct {
@@ -19,7 +21,7 @@ type endpointCreate struct {
 
 // endpointSecret is an answer that shows a secret.
 type endpointSecret struct {
-	endpoint
+	webhooks.Endpoint
 	Secret string `json:"secret"`
 }
 

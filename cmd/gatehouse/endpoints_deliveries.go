@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"text/tabwriter"
 	"time"
 )
 
@@ -26,7 +25,7 @@ type delivered struct {
 
 // tried is one attempt.
 type tried struct {
-	N       int64     `json:"n"`
+	N       int64     `json:"n,omitzero"`
 	At      time.Time `json:"at,omitzero"`
 	TookMS  int64     `json:"took_ms"`
 	Outcome string    `json:"outcome"`
@@ -75,13 +74,11 @@ func (c *endpointDeliveries) Run(ctx context.Context, t *terminal) error {
 		_, err := fmt.Fprintln(t.out, "There are no such deliveries.")
 		return err
 	}
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "CREATED\tSTATUS\tATTEMPTS\tLAST\tNEXT\tSUBJECT\tDELIVERY")
+	w := t.table("CREATED", "STATUS", "ATTEMPTS", "LAST", "NEXT", "SUBJECT", "DELIVERY")
 	for _, d := range items {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", local(d.CreatedAt), printable(d.Status), d.Attempts, printable(d.last()),
-			local(d.NextAttemptAt), printable(orDash(d.Subject)), printable(d.ID))
+		w.row(d.CreatedAt, d.Status, d.Attempts, d.last(), d.NextAttemptAt, orDash(d.Subject), d.ID)
 	}
-	return w.Flush()
+	return w.print()
 }
 
 type endpointDelivery struct {
@@ -99,13 +96,12 @@ func (c *endpointDelivery) Run(ctx context.Context, t *terminal) error {
 		return writeJSON(t.out, d)
 	}
 	fmt.Fprintf(t.out, "%s is %s after %d attempts.\n", printable(d.Subject), printable(d.Status), d.Attempts)
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "N\tAT\tTOOK\tOUTCOME\tANSWER")
+	w := t.table("N", "AT", "TOOK", "OUTCOME", "ANSWER")
 	for _, a := range d.Tried {
 		took := time.Duration(a.TookMS) * time.Millisecond
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\n", a.N, local(a.At), took, printable(a.String()), printable(orDash(a.Answer)))
+		w.row(a.N, a.At, took, a.String(), orDash(a.Answer))
 	}
-	return w.Flush()
+	return w.print()
 }
 
 type endpointRetry struct {

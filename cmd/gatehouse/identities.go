@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"gatehouse/internal/vault"
@@ -107,13 +106,11 @@ func (c *identityList) Run(ctx context.Context, t *terminal) error {
 		_, err := fmt.Fprintln(t.out, "There are no identities. Make one with: gatehouse identities create")
 		return err
 	}
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tSTATUS\tSERVES UNTIL\tCHECKED\tSUBJECT\tDETAIL")
+	w := t.table("NAME", "STATUS", "SERVES UNTIL", "CHECKED", "SUBJECT", "DETAIL")
 	for _, i := range items {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", printable(i.Name), printable(i.Status), local(i.ServesUntil), local(i.CheckedAt),
-			printable(i.Subject), printable(orDash(i.Detail)))
+		w.row(i.Name, i.Status, i.ServesUntil, i.CheckedAt, i.Subject, orDash(i.Detail))
 	}
-	return w.Flush()
+	return w.print()
 }
 
 type identityShow struct {
@@ -138,7 +135,7 @@ func (c *identityShow) Run(ctx context.Context, t *terminal) error {
 	if i.NewKey {
 		key = "waits to take over"
 	}
-	return printFields(t.out, [][2]string{
+	return t.fields([][2]string{
 		{"name", i.Name},
 		{"status", i.Status},
 		{"reason", orDash(i.Reason)},
@@ -217,9 +214,9 @@ func (c *identityCheck) Run(ctx context.Context, t *terminal) error {
 	code := c.Code.Reveal()
 	if code == "" {
 		fmt.Fprint(t.err, "Code: ")
-		line, err := bufio.NewReader(io.LimitReader(os.Stdin, 1<<10)).ReadString('\n')
+		line, _ := bufio.NewReader(io.LimitReader(os.Stdin, 1<<10)).ReadString('\n')
 		if code = strings.TrimSpace(line); code == "" {
-			return usageError(fmt.Sprintf("want a code, on the command line or on standard input (%v)", err))
+			return usageError("want the code, on the command line or on standard input")
 		}
 	}
 	return c.act(ctx, t, identityPath(c.Name, "/check"), map[string]string{"code": code}, c.JSON)

@@ -1,12 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"gatehouse/keys"
@@ -33,37 +33,42 @@ func (c *keysStatus) Run(ctx context.Context, t *terminal) error {
 		if c.JSON {
 			return writeJSON(t.out, s)
 		}
-		return printKeys(t.out, s)
+		return printKeys(t, s)
 	})
 }
 
-func printKeys(out io.Writer, s keys.Status) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "KEY\tSTATE\tVALUES\tMADE\tSEALS SINCE")
+func printKeys(t *terminal, s keys.Status) error {
+	all := t.table("KEY", "STATE", "VALUES", "MADE", "SEALS SINCE")
 	for _, k := range s.Keys {
-		fmt.Fprintf(w, "%d\t%s\t%d\t%s\t%s\n", k.ID, printable(k.State), k.Values, local(k.CreatedAt), local(k.CurrentSince))
+		all.row(k.ID, k.State, k.Values, k.CreatedAt, k.CurrentSince)
 	}
-	fmt.Fprintln(w, "\nSEALED\tKEY\tVALUES")
+	sealed := t.table("SEALED", "KEY", "VALUES")
 	for _, v := range s.Sealed {
 		if v.Values > 0 {
-			fmt.Fprintf(w, "%s\t%d\t%d\n", printable(v.Table+"."+v.Field), v.Key, v.Values)
+			sealed.row(v.Table+"."+v.Field, v.Key, v.Values)
 		}
 	}
-	fmt.Fprintln(w, "\nREPLICA\tSEALS WITH\tHOLDS\tKEY SET FILE")
+	replicas := t.table("REPLICA", "SEALS WITH", "HOLDS", "KEY SET FILE")
 	for _, r := range s.Replicas {
 		file := "replaced by the gateway"
 		if !r.Replaceable {
 			file = "replaced by the operator"
 		}
-		if r.Error != "" {
-			file = r.Error
+		replicas.row(r.Name, r.Seals, strings.Trim(fmt.Sprint(r.Keys), "[]"), cmp.Or(r.Error, file))
+	}
+	for i, w := range []*table{all, sealed, replicas} {
+		if i > 0 {
+			fmt.Fprintln(t.out)
 		}
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", printable(r.Name), r.Seals, strings.Trim(fmt.Sprint(r.Keys), "[]"), printable(file))
+		if err := w.print(); err != nil {
+			return err
+		}
 	}
-	if s.Rotation != nil {
-		fmt.Fprintf(w, "\n%s\n", printable(describe(s.Rotation)))
+	if s.Rotation == nil {
+		return nil
 	}
-	return w.Flush()
+	_, err := fmt.Fprintf(t.out, "\n%s\n", printable(describe(s.Rotation)))
+	return err
 }
 
 // describe is a rotation in one line.
@@ -132,7 +137,7 @@ var errInterrupted = errors.New("interrupted; nothing is lost: gatehouse keys ro
 
 // follow shows a rotation until it has ended.
 func follow(ctx context.Context, t *terminal, k keeper, s keys.Status, asJSON bool) error {
-	p := progress{out: t.out, live: isTerminal(t.out) && !asJSON, json: asJSON}
+	p := progress{out: t.out, live: obeys(t.out) && !asJSON, json: asJSON}
 	heard := time.Now()
 	for s.Rotation.Open() {
 		if err := p.show(s.Rotation); err != nil {

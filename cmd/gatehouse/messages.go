@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"strings"
 	"time"
-	"unicode"
 )
 
 type messageCommands struct {
@@ -79,17 +78,6 @@ func (s stored) print(w io.Writer) error {
 	}
 	_, err := fmt.Fprintf(w, "%s  %-52s %s\n", local(m.Time), printable(s.Subject), printable(what))
 	return err
-}
-
-// printable keeps out of a line what could drive a terminal or reorder the text: control characters and
-// invisible ones.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '\uFFFD'
-		}
-		return r
-	}, s)
 }
 
 type messageList struct {

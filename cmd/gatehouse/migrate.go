@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"text/tabwriter"
 
 	"gatehouse/internal/sqldb"
 	"gatehouse/migrations"
@@ -62,15 +61,14 @@ func (c *migrateStatus) Run(ctx context.Context, t *terminal) error {
 		if c.JSON {
 			return writeJSON(t.out, versions)
 		}
-		w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "VERSION\tNAME\tAPPLIED")
+		w := t.table("VERSION", "NAME", "APPLIED")
 		for _, v := range versions {
 			applied := "pending"
 			if v.Applied {
 				applied = v.AppliedAt
 			}
-			fmt.Fprintf(w, "%d\t%s\t%s\n", v.Version, v.Name, applied)
+			w.row(v.Version, v.Name, applied)
 		}
-		return w.Flush()
+		return w.print()
 	})
 }

@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"gatehouse/internal/audit"
@@ -140,17 +139,15 @@ func (c *natsList) Run(ctx context.Context, t *terminal) error {
 		_, err := fmt.Fprintln(t.out, "There are no credentials. Mint some with: gatehouse nats creds NAME --events ACCOUNT")
 		return err
 	}
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tSTATUS\tEXPIRES\tEVENTS\tASK\tCOMMAND\tDURABLE")
+	w := t.table("NAME", "STATUS", "EXPIRES", "EVENTS", "ASK", "COMMAND", "DURABLE")
 	for _, i := range items {
 		durable := "-"
 		if i.Durable {
 			durable = "yes"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", printable(i.Name), printable(i.Status), local(i.ExpiresAt),
-			printable(orDash(strings.Join(i.Events, ","))), shown(i.Ask), shown(i.Command), durable)
+		w.row(i.Name, i.Status, i.ExpiresAt, orDash(strings.Join(i.Events, ",")), shown(i.Ask), shown(i.Command), durable)
 	}
-	return w.Flush()
+	return w.print()
 }
 
 func shown(granted map[string][]string) string {
@@ -158,7 +155,7 @@ func shown(granted map[string][]string) string {
 	for _, identity := range slices.Sorted(maps.Keys(granted)) {
 		parts = append(parts, identity+":"+strings.Join(granted[identity], ","))
 	}
-	return printable(orDash(strings.Join(parts, " ")))
+	return orDash(strings.Join(parts, " "))
 }
 
 type natsRevoke struct {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"text/tabwriter"
 
 	"gatehouse/sharing"
 )
@@ -43,13 +42,11 @@ func (c *operationList) Run(ctx context.Context, t *terminal) error {
 	if c.JSON {
 		return writeJSON(t.out, items)
 	}
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "OPERATION\tID\tRECEIVED\tTYPE\tIDENTITY\tLOCK\tPEOPLE\tSTATUS\tERROR")
+	w := t.table("OPERATION", "STATUS", "TYPE", "RECEIVED", "ID", "LOCK", "PEOPLE", "ERROR", "IDENTITY")
 	for _, a := range items {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", printable(a.Operation), printable(a.ID), local(a.ReceivedAt), printable(a.Type),
-			printable(a.Identity), printable(a.Lock), len(a.Results), printable(string(a.Status)), printable(orDash(a.Error)))
+		w.row(a.Operation, a.Status, a.Type, a.ReceivedAt, a.ID, a.Lock, len(a.Results), orDash(a.Error), a.Identity)
 	}
-	return w.Flush()
+	return w.print()
 }
 
 type operationShow struct {
@@ -87,14 +84,13 @@ func showOperation(t *terminal, a sharing.Answer, asJSON bool) error {
 			fields = append(fields, f)
 		}
 	}
-	if err := printFields(t.out, fields); err != nil || len(a.Results) == 0 {
+	if err := t.fields(fields); err != nil || len(a.Results) == 0 {
 		return err
 	}
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t.out)
-	fmt.Fprintln(w, "PERSON\tSTATUS\tERROR\tUSER")
+	w := t.table("PERSON", "STATUS", "ERROR", "USER")
 	for _, r := range a.Results {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", printable(r.Invitee.String()), printable(string(r.Status)), printable(orDash(r.Error)), printable(orDash(r.User)))
+		w.row(r.Invitee.String(), r.Status, orDash(r.Error), orDash(r.User))
 	}
-	return w.Flush()
+	return w.print()
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"time"
 
 	"gatehouse/internal/telemetry"
@@ -62,13 +61,4 @@ func (c *Config) logger(w io.Writer) (*slog.Logger, error) {
 		}
 	}
 	return telemetry.NewLogger(w, format, level), nil
-}
-
-func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

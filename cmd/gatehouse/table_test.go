@@ -1,0 +1,64 @@
+package main_test
+
+import (
+	"maps"
+	"net/http"
+	"os/exec"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// onTerminal runs the program on a terminal of so many columns, and returns what it shows there.
+func onTerminal(t *testing.T, columns string, vars map[string]string, args string) string {
+	t.Helper()
+	need(t, "script")
+	cmd := exec.CommandContext(t.Context(), "script", "-qec", "stty cols "+columns+"; exec "+binary+" "+args, "/dev/null")
+	vars = maps.Clone(vars)
+	if vars["TERM"] == "" {
+		vars["TERM"] = "xterm"
+	}
+	cmd.Env, cmd.Dir = environment(vars), t.TempDir()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return strings.ReplaceAll(string(out), "\r", "")
+}
+
+func TestTablesFitTheTerminal(t *testing.T) {
+	url, _ := answering(t, http.StatusOK, "", `{"items":[{"account":"an-account-with-quite-a-long-id","status":"active","last_webhook_at":"2026-01-01T00:00:00Z","missing_scopes":["account.person","日本語日本語日本語日本語","account.sync"]},
+		{"account":"hX9aQ2","status":"reauthorize"}]}`)
+	vars := map[string]string{"GATEHOUSE_URL": url, "GATEHOUSE_TOKEN": "x", "NO_COLOR": "1"}
+	wide := onTerminal(t, "200", vars, "connections")
+	if !strings.Contains(wide, "account.person 日本語日本語日本語日本語 account.sync\n") || strings.Contains(wide, "\x1b") {
+		t.Errorf("%q", wide)
+	}
+	narrow := onTerminal(t, "90", vars, "connections")
+	for _, want := range []string{"an-account-with-quite-a-long-id  active ", "…\n"} {
+		if !strings.Contains(narrow, want) {
+			t.Errorf("no %q in\n%s", want, narrow)
+		}
+	}
+	if tiny := onTerminal(t, "20", vars, "connections"); !strings.Contains(tiny, "an-account-with-quite-a-long-id\n") {
+		t.Errorf("an id was cut:\n%s", tiny)
+	}
+	for line := range strings.Lines(narrow) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 90 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+
+	delete(vars, "NO_COLOR")
+	if shown := onTerminal(t, "200", vars, "connections"); !strings.Contains(shown, "\x1b[32mactive\x1b[0m") || !strings.Contains(shown, "\x1b[31mreauthorize\x1b[0m") {
+		t.Errorf("no colours: %q", shown)
+	}
+	vars["TERM"] = "dumb"
+	if shown := onTerminal(t, "200", vars, "connections"); strings.Contains(shown, "\x1b") {
+		t.Errorf("colours on a dumb terminal: %q", shown)
+	}
+	_, piped, _ := command(t, vars, "connections")
+	if strings.Contains(piped, "\x1b") || !strings.Contains(piped, "account.sync\n") {
+		t.Errorf("%q", piped)
+	}
+}
