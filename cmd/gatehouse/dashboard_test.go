@@ -42,7 +42,7 @@ func TestTheDashboardInABrowser(t *testing.T) {
 	}
 	b.inspect("messages-nothing-fits")
 	b.visit("/")
-	b.see(".empty")
+	b.see(".begin")
 	b.inspect("overview-empty")
 	b.visit("/connections")
 	b.inspect("connections-empty")

@@ -163,6 +163,14 @@ func TestThePulseKeepsAnHour(t *testing.T) {
 		if r.Minutes["webhooks"][minutes-1] != float64(perMinute) || r.Minutes["refused"][minutes-1] != float64(3*perMinute) || r.Now["messages"] != 7+float64(2*perMinute) {
 			t.Errorf("%v %v", r.Minutes["webhooks"], r.Now)
 		}
+		// Of the first ten minutes a line has a point for every ten seconds.
+		if got := r.Points["messages"]; r.Span != 10*time.Minute || got[points-1] != 10 || got[points-6] != 10 || got[points-7] != 7 || got[points-8] != 0 {
+			t.Errorf("over %v the line is %v", r.Span, got)
+		}
+		p.since = p.since.Add(-time.Hour)
+		if later := p.Read(); later.Span != time.Hour || later.Points["messages"] != r.Minutes["messages"] {
+			t.Errorf("over %v the line is %v", later.Span, later.Points["messages"])
+		}
 		for range slots {
 			p.beat(t.Context(), false)
 		}
@@ -177,13 +185,13 @@ func TestThePulseKeepsAnHour(t *testing.T) {
 }
 
 func TestTheSparklineStaysInItsPicture(t *testing.T) {
-	var by [minutes]float64
-	if s := sparkline(by); !s.Empty || s.Most != 0 || !strings.HasPrefix(s.Line, "M0.0 ") {
+	var by [points]float64
+	if s := sparkline(by, sparkHigh); !strings.HasPrefix(s.Line, "M0.0 78.0L") || strings.Count(s.Line, " 78.0") != points {
 		t.Errorf("of nothing: %+v", s)
 	}
-	by[0], by[minutes-1] = 1e9, 3
-	s := sparkline(by)
-	if s.Empty || s.Now != 3 || s.Most != 1e9 || !strings.HasPrefix(s.Line, "M0.0 6.0L") || !strings.HasSuffix(s.Line, "L600.0 78.0") || !strings.HasSuffix(s.Area, "Z") {
+	by[0], by[points-1] = 1e9, 3
+	s := sparkline(by, sparkHigh)
+	if !strings.HasPrefix(s.Line, "M0.0 6.0L") || !strings.HasSuffix(s.Line, "L600.0 78.0") || !strings.HasSuffix(s.Area, "L600 80L0 80Z") {
 		t.Errorf("%+v", s)
 	}
 }

@@ -2,7 +2,6 @@ package dashboard
 
 import (
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -18,6 +17,8 @@ type station struct {
 	Tone, State string
 	Note        string
 	Since       time.Time // when something last came, zero where that is not known
+	// Line is how much went through lately, and Path the page that shows more of it, "" where there is none.
+	Line, Path string
 }
 
 // flow is the picture of the overview: the way of a webhook to NATS, and what branches off.
@@ -25,8 +26,10 @@ type flow struct {
 	Way, Branches []station
 	Spark         spark
 	Since         time.Time
-	// Sum is how many messages were said in the last hour.
-	Sum float64
+	// Sum is how many messages were said in the last hour, and Most those of its busiest minute.
+	Sum, Most float64
+	// Ago is how long ago the lines begin.
+	Ago string
 }
 
 // tooLate is how many messages may wait for NATS before somebody should look.
@@ -34,10 +37,7 @@ const tooLate = 1000
 
 func (d *Dashboard) flow(r Reading) flow {
 	rate := func(name string) float64 { return r.Minutes[name][minutes-1] }
-	f := flow{Spark: sparkline(r.Minutes["messages"]), Since: r.Since}
-	for _, n := range r.Minutes["messages"] {
-		f.Sum += n
-	}
+	f := flow{Since: r.Since}
 	in := station{Name: "Webhooks in", Icon: "in", Rate: rate("webhooks"), Of: "a minute", Tone: "good", State: "Listening"}
 	switch quiet := time.Duration(r.Now["quiet"]) * time.Second; {
 	case d.Connections == nil:
@@ -83,6 +83,7 @@ func (d *Dashboard) flow(r Reading) flow {
 			Name: "Operations", Icon: "door", Rate: rate("operations"), Of: "a minute", Tone: "good", State: "Ready", Note: most(r.Now["under way"]) + " under way",
 		})
 	}
+	f.draw(r)
 	return f
 }
 
@@ -92,30 +93,4 @@ func most(n float64) string {
 		return number(n) + "+"
 	}
 	return number(n)
-}
-
-// spark is a line of an hour, in units of its picture.
-type spark struct {
-	Line, Area string
-	Now, Most  float64
-	Empty      bool
-}
-
-const sparkWide, sparkHigh = 600, 80
-
-func sparkline(by [minutes]float64) spark {
-	s := spark{Now: by[minutes-1], Empty: true}
-	for _, n := range by {
-		s.Most = max(s.Most, n)
-		s.Empty = s.Empty && n == 0
-	}
-	var b strings.Builder
-	for i, n := range by {
-		x := float64(i) * sparkWide / (minutes - 1)
-		y := sparkHigh - 2 - n/max(s.Most, 1)*(sparkHigh-8)
-		fmt.Fprintf(&b, "%s%.1f %.1f", map[bool]string{true: "M", false: "L"}[i == 0], x, y)
-	}
-	s.Line = b.String()
-	s.Area = s.Line + fmt.Sprintf("L%d %dL0 %dZ", sparkWide, sparkHigh, sparkHigh)
-	return s
 }

@@ -67,7 +67,12 @@ func (d *Dashboard) readOverview(c echo.Context) (overviewPage, error) {
 		if found, err = d.Messages.Page(c, lookAt); err != nil {
 			return page, err
 		}
-		page.Latest = rows(found.Items[:min(latest, len(found.Items))])
+		for _, r := range rows(found.Items) {
+			// What a notification announces follows it, with its facts.
+			if r.Kind != "notification" && len(page.Latest) < latest {
+				page.Latest = append(page.Latest, r)
+			}
+		}
 	}
 	return page, nil
 }

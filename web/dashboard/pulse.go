@@ -18,6 +18,7 @@ const (
 	perMinute  = int(time.Minute / pulseEvery)
 	minutes    = 60
 	slots      = minutes * perMinute
+	points     = 60 // of a line in a picture
 	// checkEvery is how often health is looked at, and checkFor how long a check may take.
 	checkEvery = 5
 	checkFor   = 2 * time.Second
@@ -74,8 +75,11 @@ type Reading struct {
 	Since time.Time
 	// Minutes are what the counters rose by in each of the last 60 minutes, the oldest first.
 	Minutes map[string][minutes]float64
-	Now     map[string]float64
-	Sick    map[string]bool
+	// Points are the same over the last Span, which is shorter while there is no hour to show.
+	Points map[string][points]float64
+	Span   time.Duration
+	Now    map[string]float64
+	Sick   map[string]bool
 }
 
 // Run reads the figures every two seconds until ctx ends.
@@ -162,13 +166,26 @@ func (p *Pulse) check(ctx context.Context) map[string]bool {
 func (p *Pulse) Read() Reading {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r := Reading{Since: p.since, Minutes: map[string][minutes]float64{}, Now: map[string]float64{}, Sick: p.sick}
+	r := Reading{Since: p.since, Minutes: map[string][minutes]float64{}, Points: map[string][points]float64{}, Now: map[string]float64{}, Sick: p.sick}
+	per := perMinute
+	for _, shorter := range []int{5, 15} {
+		if p.since.IsZero() || time.Since(p.since) < time.Duration(shorter*points)*pulseEvery {
+			per = shorter
+			break
+		}
+	}
+	r.Span = time.Duration(per*points) * pulseEvery
 	for name, ring := range p.hour {
 		var by [minutes]float64
+		var line [points]float64
 		for i := range slots {
-			by[i/perMinute] += ring[(p.slot+1+i)%slots]
+			n := ring[(p.slot+1+i)%slots]
+			by[i/perMinute] += n
+			if back := (slots - 1 - i) / per; back < points {
+				line[points-1-back] += n
+			}
 		}
-		r.Minutes[name] = by
+		r.Minutes[name], r.Points[name] = by, line
 	}
 	for name, n := range p.now {
 		r.Now[name] = n

@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -46,6 +47,11 @@ func (v view) Fault(field string) string {
 		return ""
 	}
 	return capital(v.Wrong.Detail) + "."
+}
+
+// Has tells whether a page is in the caller's menu.
+func (v view) Has(path string) bool {
+	return slices.ContainsFunc(v.Menu, func(m menuItem) bool { return m.Path == path })
 }
 
 type menuItem struct {
