@@ -16,10 +16,11 @@ import (
 	"gatehouse/apikeys"
 	"gatehouse/events"
 	"gatehouse/internal/sqldb"
+	"gatehouse/internal/sqldb/sqldbtest"
 	"gatehouse/internal/vault"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(sqldbtest.Tests{M: m}) }
 
 func must(t testing.TB, err error) {
 	t.Helper()

@@ -16,9 +16,7 @@ import (
 	"time"
 
 	"gatehouse/events"
-	"gatehouse/internal/sqldb"
 	"gatehouse/internal/sqldb/sqldbtest"
-	"gatehouse/migrations"
 )
 
 // cutter passes connections to PostgreSQL on, and can break one at its commit.
@@ -99,19 +97,6 @@ func (c *cutter) pass(client net.Conn) {
 	}
 }
 
-func openPostgres(t *testing.T, url string) *sqldb.DB {
-	t.Helper()
-	db, err := sqldb.Open(t.Context(), url, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	if _, err := migrations.Up(t.Context(), db.Writer().DB, true); err != nil {
-		t.Fatal(err)
-	}
-	return db
-}
-
 // When the connection breaks at the commit, the log looks what became of it before it answers.
 func TestLogAfterALostAnswer(t *testing.T) {
 	for _, tt := range []struct {
@@ -130,7 +115,7 @@ func TestLogAfterALostAnswer(t *testing.T) {
 			}
 			c := newCutter(t, u.Host)
 			u.Host = c.Addr().String()
-			db := openPostgres(t, u.String())
+			db := sqldbtest.Open(t, u.String())
 			l := openLog(t, db, events.LogConfig{})
 			run(t, l.Run)
 			_, first := note(t, "first")
@@ -156,13 +141,8 @@ func TestLogAfterALostAnswer(t *testing.T) {
 
 // The server crashes, again and again, while changes come. What was answered nil is there, once.
 func TestLogThroughCrashesOfPostgres(t *testing.T) {
-	sqldbtest.PostgresURL(t) // skips, or fails, where there is no PostgreSQL
-	cluster, err := sqldbtest.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cluster.Remove)
-	db := openPostgres(t, cluster.NewDatabase(t))
+	cluster := sqldbtest.Start(t)
+	db := sqldbtest.Open(t, cluster.NewDatabase(t))
 	l := openLog(t, db, events.LogConfig{})
 	run(t, l.Run)
 	var stored sync.Map
@@ -246,14 +226,7 @@ func TestLogOnAFullDisk(t *testing.T) {
 	if err := os.WriteFile(ballast, make([]byte, 1<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	db, err := sqldb.Open(t.Context(), "", dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	if _, err := migrations.Up(t.Context(), db.Writer().DB, false); err != nil {
-		t.Fatal(err)
-	}
+	db := sqldbtest.SQLiteIn(t, dir)
 	l := openLog(t, db, events.LogConfig{})
 	stop := run(t, l.Run)
 	fill := func(key string, bytes int) error {
@@ -266,8 +239,8 @@ func TestLogOnAFullDisk(t *testing.T) {
 			return err
 		})
 	}
-	stored := 0
-	for err = fill("0", 20000); err == nil && stored < 1000; err = fill(fmt.Sprint(stored), 20000) {
+	stored, err := 0, fill("0", 20000)
+	for ; err == nil && stored < 1000; err = fill(fmt.Sprint(stored), 20000) {
 		stored++
 	}
 	if !errors.Is(err, events.ErrStorage) || l.Healthy() == nil {

@@ -15,10 +15,11 @@ import (
 
 	"gatehouse/events"
 	"gatehouse/internal/sqldb"
+	"gatehouse/internal/sqldb/sqldbtest"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
+	goleak.VerifyTestMain(sqldbtest.Tests{M: m},
 		goleak.IgnoreTopFunction("database/sql.(*DB).connectionOpener"),
 		// nats-server keeps its own clocks for as long as the process lives.
 		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.init.0.func1"),

@@ -25,7 +25,7 @@ func newRelay(db *sqldb.DB, l *events.Log, bus *events.Bus) *events.Relay {
 func TestAnotherGatewayTakesOver(t *testing.T) {
 	url := sqldbtest.PostgresURL(t)
 	nats := embedded(t, t.TempDir())
-	one, two := openPostgres(t, url), openPostgres(t, url)
+	one, two := sqldbtest.Open(t, url), sqldbtest.Open(t, url)
 	bus := connect(t, nats)
 
 	dying := openLog(t, one, events.LogConfig{})
@@ -51,7 +51,7 @@ func TestAnotherGatewayTakesOver(t *testing.T) {
 func TestAGatewayComesBack(t *testing.T) {
 	url := sqldbtest.PostgresURL(t)
 	nats := embedded(t, t.TempDir())
-	one, two := openPostgres(t, url), openPostgres(t, url)
+	one, two := sqldbtest.Open(t, url), sqldbtest.Open(t, url)
 	bus := connect(t, nats)
 	slow := start(t, one, connect(t, nats))
 	ids := say(t, slow.Log, 50)

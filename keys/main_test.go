@@ -16,13 +16,14 @@ import (
 	"go.uber.org/goleak"
 
 	"gatehouse/internal/sqldb"
+	"gatehouse/internal/sqldb/sqldbtest"
 	"gatehouse/internal/vault"
 	"gatehouse/keys"
 	"gatehouse/oauth"
 	"gatehouse/tokens"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(sqldbtest.Tests{M: m}) }
 
 // planted is part of every secret that these tests seal.
 const planted = "PLANTED-secret"

@@ -1,7 +1,6 @@
 package oauth_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -12,21 +11,14 @@ import (
 	"time"
 
 	"gatehouse/doorflow/doorflowsim"
-	"gatehouse/internal/sqldb"
 	"gatehouse/internal/sqldb/sqldbtest"
-	"gatehouse/migrations"
 )
 
 // TestNothingLeaks lets everything happen, good and bad, and then looks for every secret in whatever
 // could be seen: logs at debug level, pages, API replies, errors, messages, the files of the database.
 func TestNothingLeaks(t *testing.T) {
 	dir := t.TempDir()
-	db, err := sqldb.Open(t.Context(), "", dir)
-	must(t, err)
-	t.Cleanup(func() { _ = db.Close() })
-	db.SignWith(sqldbtest.Sign)
-	_, err = migrations.Up(context.Background(), db.Writer().DB, false)
-	must(t, err)
+	db := sqldbtest.SQLiteIn(t, dir)
 	g := newGateway(t, db)
 	b := g.browser()
 	secrets := []string{clientSecret}

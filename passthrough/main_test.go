@@ -27,14 +27,13 @@ import (
 	"gatehouse/internal/sqldb/sqldbtest"
 	"gatehouse/internal/telemetry"
 	"gatehouse/internal/vault"
-	"gatehouse/migrations"
 	"gatehouse/oauth"
 	"gatehouse/passthrough"
 	"gatehouse/tokens"
 	"gatehouse/web"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(sqldbtest.Tests{M: m}) }
 
 const (
 	account = "hX9aQ2"
@@ -104,12 +103,7 @@ func newGatewayOver(t *testing.T, doorflow string, transport http.RoundTripper) 
 	g := &gateway{t: t, dir: t.TempDir(), log: &lines{}, registry: web.NewRegistry(), authority: &authority{}}
 	g.caller.Store(&web.Caller{ID: "k1", Name: "visitors", Scopes: []string{"admin"}})
 	log := telemetry.NewLogger(g.log, "json", slog.LevelDebug)
-	db, err := sqldb.Open(t.Context(), "", g.dir)
-	must(t, err)
-	t.Cleanup(func() { _ = db.Close() })
-	db.SignWith(sqldbtest.Sign)
-	_, err = migrations.Up(t.Context(), db.Writer().DB, false)
-	must(t, err)
+	db := sqldbtest.SQLiteIn(t, g.dir)
 	secrets, err := vault.Load(t.Context(), filepath.Join(g.dir, "keyset.json"), db.Writer(), true)
 	must(t, err)
 	events, err := events.OpenLog(t.Context(), events.LogConfig{DB: db, Registerer: g.registry, Log: log})

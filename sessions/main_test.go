@@ -18,7 +18,7 @@ import (
 	"gatehouse/sessions"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(sqldbtest.Tests{M: m}) }
 
 func must(t testing.TB, err error) {
 	t.Helper()

@@ -24,11 +24,12 @@ import (
 	"gatehouse/events"
 	"gatehouse/internal/audit"
 	"gatehouse/internal/sqldb"
+	"gatehouse/internal/sqldb/sqldbtest"
 	"gatehouse/internal/vault"
 	"gatehouse/sharing"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(sqldbtest.Tests{M: m}) }
 
 func must(t testing.TB, err error) {
 	t.Helper()

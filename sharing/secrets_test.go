@@ -17,7 +17,6 @@ import (
 	"gatehouse/events"
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/sqldb/sqldbtest"
-	"gatehouse/migrations"
 	"gatehouse/sharing"
 )
 
@@ -46,13 +45,7 @@ func TestAnIdentityTokenIsShownNowhere(t *testing.T) {
 		},
 	} {
 		dir := t.TempDir()
-		db, err := sqldb.Open(t.Context(), "", dir)
-		must(t, err)
-		defer db.Close()
-		db.SignWith(sqldbtest.Sign)
-		_, err = migrations.Up(t.Context(), db.Writer().DB, db.Postgres())
-		must(t, err)
-		db.SignWith(sqldbtest.Sign)
+		db := sqldbtest.SQLiteIn(t, dir)
 		c := newCloud(t, doordecksim.Options{Strict: true})
 		d := newDesk(t, db, keyset(t), c)
 		token := c.identityToken(t, "visitor-jwe")
@@ -94,13 +87,9 @@ func TestAnIdentityTokenIsShownNowhere(t *testing.T) {
 // Of an identity that was deleted nothing is left in the database's files: SQLite would leave it in the gaps of its pages.
 func TestADeletedIdentityIsGoneFromDisk(t *testing.T) {
 	dir := t.TempDir()
-	db, err := sqldb.Open(t.Context(), "", dir)
-	must(t, err)
-	db.SignWith(sqldbtest.Sign)
-	_, err = migrations.Up(t.Context(), db.Writer().DB, db.Postgres())
-	must(t, err)
+	db := sqldbtest.SQLiteIn(t, dir)
 	d := newDesk(t, db, keyset(t), newCloud(t, doordecksim.Options{}))
-	_, err = d.Create(t.Context(), sharing.IdentityRequest{Name: "zed", Subject: "tell-tale-subject", Email: "tell-tale@example.test", DisplayName: "Tell Tale"})
+	_, err := d.Create(t.Context(), sharing.IdentityRequest{Name: "zed", Subject: "tell-tale-subject", Email: "tell-tale@example.test", DisplayName: "Tell Tale"})
 	must(t, err)
 	if !strings.Contains(strings.ToLower(read(t, dir)), "tell-tale") {
 		t.Fatal("it is not where it is looked for")

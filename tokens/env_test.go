@@ -20,12 +20,13 @@ import (
 	"gatehouse/doorflow/doorflowsim"
 	"gatehouse/events"
 	"gatehouse/internal/sqldb"
+	"gatehouse/internal/sqldb/sqldbtest"
 	"gatehouse/internal/vault"
 	"gatehouse/oauth"
 	"gatehouse/tokens"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(sqldbtest.Tests{M: m}) }
 
 const account = doorflowsim.AccountA
 

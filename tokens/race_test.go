@@ -11,7 +11,6 @@ import (
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/sqldb/sqldbtest"
 	"gatehouse/internal/vault"
-	"gatehouse/migrations"
 	"gatehouse/tokens"
 )
 
@@ -149,21 +148,8 @@ func TestPairThatComesTooLateIsDiscarded(t *testing.T) {
 }
 
 func TestPairIsStoredWhenTheDatabaseComesBack(t *testing.T) {
-	_ = sqldbtest.PostgresURL(t) // skips where there is no PostgreSQL
-	cluster, err := sqldbtest.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cluster.Remove)
-	db, err := sqldb.Open(t.Context(), cluster.NewDatabase(t), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	db.SignWith(sqldbtest.Sign)
-	if _, err := migrations.Up(context.Background(), db.Writer().DB, true); err != nil {
-		t.Fatal(err)
-	}
+	cluster := sqldbtest.Start(t)
+	db := sqldbtest.Open(t, cluster.NewDatabase(t))
 	s, away := &script{}, make(chan struct{})
 	p := newProcess(t, db, s, "")
 	s.on(func(context.Context, string) (tokens.Pair, error) {

@@ -11,7 +11,6 @@ import (
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/sqldb/sqldbtest"
 	"gatehouse/internal/vault"
-	"gatehouse/migrations"
 	"gatehouse/tokens"
 )
 
@@ -55,16 +54,7 @@ func TestTwoProcessesMakeOneRefresh(t *testing.T) {
 	sim.Faults().SlowToken(50 * time.Millisecond)
 	var both []*process
 	for range 2 {
-		db, err := sqldb.Open(t.Context(), url, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = db.Close() })
-		db.SignWith(sqldbtest.Sign)
-		if _, err := migrations.Up(context.Background(), db.Writer().DB, true); err != nil {
-			t.Fatal(err)
-		}
-		both = append(both, newProcess(t, db, sim.client, keyset))
+		both = append(both, newProcess(t, sqldbtest.Open(t, url), sim.client, keyset))
 	}
 	access, refresh := sim.Grant(account, scopes...)
 	both[0].connect(t, access, refresh, -time.Second)

@@ -16,12 +16,13 @@ import (
 	"github.com/labstack/echo/v4"
 	"go.uber.org/goleak"
 
+	"gatehouse/internal/sqldb/sqldbtest"
 	"gatehouse/internal/telemetry"
 	"gatehouse/internal/vault"
 	"gatehouse/web"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(sqldbtest.Tests{M: m}) }
 
 const adminToken = "admin-key-of-the-tests"
 

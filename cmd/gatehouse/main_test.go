@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"gatehouse/internal/sqldb/sqldbtest"
 )
 
 // binary is the program under test, and binaries the directory it lies in.
@@ -43,7 +45,7 @@ func runTests(m *testing.M) (int, error) {
 	if binary, err = build("gatehouse", "."); err != nil {
 		return 1, err
 	}
-	code := m.Run()
+	code := sqldbtest.Tests{M: m}.Run()
 	if faults := described.Faults(); len(faults) > 0 { // a test may have taken it for a gateway that is away
 		return 1, fmt.Errorf("%d answers differ from web/openapi.yaml, the first:\n%s", len(faults), faults[0])
 	}

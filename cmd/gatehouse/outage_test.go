@@ -80,12 +80,7 @@ func TestNATSKilledWhileRunning(t *testing.T) {
 
 func TestPostgresKilledWhileRunning(t *testing.T) {
 	t.Parallel()
-	sqldbtest.PostgresURL(t) // skips, or fails in CI, where there is no PostgreSQL
-	cluster, err := sqldbtest.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cluster.Remove)
+	cluster := sqldbtest.Start(t)
 	n := newNATS(t)
 	g := shared(t, cluster.NewDatabase(t), n, 1)[0].start()
 	l := newLoad()

@@ -22,7 +22,7 @@ import (
 	"gatehouse/internal/sqldb/sqldbtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(sqldbtest.Tests{M: m}) }
 
 // newLog commits each change in a transaction of its own.
 func newLog(db *sqldb.DB) *audit.Log {

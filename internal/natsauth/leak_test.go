@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"gatehouse/internal/natsauth"
-	"gatehouse/internal/sqldb"
 	"gatehouse/internal/sqldb/sqldbtest"
 )
 
@@ -23,11 +22,7 @@ func TestTheFileIsNowhereElse(t *testing.T) {
 	var mu sync.Mutex
 	loud := slog.New(slog.NewJSONHandler(locked{&mu, &log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	base := t.TempDir()
-	db, err := sqldb.Open(t.Context(), "", base)
-	must(t, err)
-	t.Cleanup(func() { _ = db.Close() })
-	db.SignWith(sqldbtest.Sign)
-	migrate(t, db)
+	db := sqldbtest.SQLiteIn(t, base)
 	s := open(t, db, filepath.Join(base, "jetstream"), func(c *natsauth.Config) { c.Log = loud })
 	_, file, err := s.Mint(t.Context(), hears, time.Time{})
 	must(t, err)

@@ -20,11 +20,10 @@ import (
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/sqldb/sqldbtest"
 	"gatehouse/internal/vault"
-	"gatehouse/migrations"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
+	goleak.VerifyTestMain(sqldbtest.Tests{M: m},
 		goleak.IgnoreTopFunction("database/sql.(*DB).connectionOpener"),
 		// nats-server keeps its own clocks for as long as the process lives.
 		goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.init.0.func1"),
@@ -181,10 +180,4 @@ func (s *site) stream(t testing.TB, name string) *jetstream.StreamInfo {
 	stream, err := s.bus.JS.Stream(ctx, name)
 	must(t, err)
 	return stream.CachedInfo()
-}
-
-func migrate(t testing.TB, db *sqldb.DB) {
-	t.Helper()
-	_, err := migrations.Up(t.Context(), db.Writer().DB, db.Postgres())
-	must(t, err)
 }

@@ -9,10 +9,14 @@ import (
 	"sync"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/sqldb/sqldbtest"
 	"gatehouse/internal/vault"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(sqldbtest.Tests{M: m}) }
 
 var place = vault.Place{Table: "connections", Row: "hX9aQ2", Field: "refresh_token"}
 

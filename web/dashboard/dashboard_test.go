@@ -20,7 +20,7 @@ import (
 	"gatehouse/internal/sqldb/sqldbtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(sqldbtest.Tests{M: m}) }
 
 func TestSubjectsInWords(t *testing.T) {
 	for subject, want := range map[string][3]string{

@@ -10,14 +10,12 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
-	_ "github.com/jackc/pgx/v5/stdlib" // the "pgx" driver
-	"github.com/jmoiron/sqlx"
+	"github.com/jackc/pgx/v5"
 )
 
 // Cluster is a PostgreSQL server of the tests' own, listening on loopback.
@@ -28,42 +26,20 @@ type Cluster struct {
 	ended    chan struct{} // closed when cmd has
 }
 
-var shared struct {
-	sync.Mutex
-	cluster *Cluster
-	users   int
-}
-
-// PostgresURL makes an empty database in this test binary's cluster and returns its URL. The cluster
-// starts with the first database in use and stops with the last.
-func PostgresURL(t testing.TB) string {
+// Start starts a cluster of this test's own, to be killed and started again. It is removed when the test ends.
+func Start(t testing.TB) *Cluster {
 	t.Helper()
-	if bin := binaries(); bin == "" {
-		missing(t, "PostgreSQL (initdb, postgres)")
+	need(t)
+	c, err := start()
+	if err != nil {
+		t.Fatalf("starting PostgreSQL: %v", err)
 	}
-	shared.Lock()
-	defer shared.Unlock()
-	if shared.cluster == nil {
-		cluster, err := Start()
-		if err != nil {
-			t.Fatalf("starting PostgreSQL: %v", err)
-		}
-		shared.cluster = cluster
-	}
-	shared.users++
-	t.Cleanup(func() {
-		shared.Lock()
-		defer shared.Unlock()
-		if shared.users--; shared.users == 0 {
-			shared.cluster.Remove()
-			shared.cluster = nil
-		}
-	})
-	return shared.cluster.NewDatabase(t)
+	t.Cleanup(c.Remove)
+	return c
 }
 
-// Start makes a cluster in a temporary directory and starts it.
-func Start() (*Cluster, error) {
+// start makes a cluster in a temporary directory and starts it.
+func start() (*Cluster, error) {
 	bin := binaries()
 	dir, err := os.MkdirTemp("", "gatehouse-postgres-")
 	if err != nil {
@@ -133,19 +109,32 @@ func (c *Cluster) Remove() {
 	_ = os.RemoveAll(c.dir)
 }
 
-// NewDatabase makes an empty database and returns its URL.
+// NewDatabase makes an empty database and returns its URL. It is dropped when the test ends.
 func (c *Cluster) NewDatabase(t testing.TB) string {
 	t.Helper()
+	return c.database(t, "template1")
+}
+
+// database makes a copy of another database.
+func (c *Cluster) database(t testing.TB, template string) string {
+	t.Helper()
 	name := "t" + uuid.NewString()[:8]
-	db, err := sqlx.Open("pgx", c.URL("postgres"))
-	if err != nil {
+	if err := c.exec("CREATE DATABASE " + name + " TEMPLATE " + template); err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
-	if _, err := db.ExecContext(context.Background(), "CREATE DATABASE "+name); err != nil {
-		t.Fatal(err)
-	}
+	t.Cleanup(func() { _ = c.exec("DROP DATABASE " + name + " WITH (FORCE)") }) // the test may have killed the cluster
 	return c.URL(name)
+}
+
+func (c *Cluster) exec(statement string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, c.URL("postgres"))
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, statement)
+	return errors.Join(err, conn.Close(ctx))
 }
 
 // URL is where a database of the cluster is reached.
