@@ -182,7 +182,7 @@ func TestTheDashboardByKeyboardWithASmallKey(t *testing.T) {
 	var made struct{ ID, Key string }
 	g.call(http.MethodPost, "/v1/api-keys", `{"name":"front desk","scopes":["messages:read"],"accounts":["hX9aQ2"]}`).json(t, &made)
 	b.signIn(made.Key)
-	if got := b.text("nav"); got != "Overview\nMessages" {
+	if got := b.text("nav"); got != "Overview\nMessages\nAPI" {
 		t.Errorf("the menu is %q", got)
 	}
 	if text := b.text("main"); strings.Contains(text, "The flow") || strings.Contains(text, "Connect") {
