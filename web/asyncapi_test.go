@@ -3,6 +3,8 @@ package web_test
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -132,4 +134,55 @@ func encoded(t *testing.T, v any) []byte {
 		t.Fatal(err)
 	}
 	return data
+}
+
+// subjectsInDocs are whole subjects, without those that only hint at some, such as gatehouse.event.…
+var subjectsInDocs = regexp.MustCompile("`(gatehouse\\.[a-z]+\\.[^`…*> ]+)`")
+
+// What the documents say of subjects is described, and what is described is in the documents.
+func TestTheDocumentsNameTheSubjects(t *testing.T) {
+	bus, named := messageDescription(t), map[string]bool{}
+	files, err := filepath.Glob("../docs/*.md")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range subjectsInDocs.FindAllStringSubmatch(string(text), -1) {
+			before, last := m[1][:strings.LastIndex(m[1], ".")+1], m[1][strings.LastIndex(m[1], ".")+1:]
+			for _, word := range strings.Split(last, `\|`) {
+				fits := false
+				for _, c := range bus.Channels {
+					if c.Address != "" && bus.Fits(c, placed(before+word, c.Address)) {
+						fits, named[c.ID] = true, true
+					}
+				}
+				if !fits {
+					t.Errorf("%s tells of %s%s, which no channel has", file, before, word)
+				}
+			}
+		}
+	}
+	for _, c := range bus.Channels {
+		if c.Address != "" && !named[c.ID] {
+			t.Errorf("no document tells of %s", c.Address)
+		}
+	}
+}
+
+// placed is a subject of the documents with the tokens of an address, or else a word of its own, in its {places}.
+func placed(subject, address string) string {
+	words, of := strings.Split(subject, "."), strings.Split(address, ".")
+	for i, w := range words {
+		if !strings.HasPrefix(w, "{") || i >= len(of) {
+			continue
+		}
+		if words[i] = of[i]; strings.HasPrefix(of[i], "{") {
+			words[i] = webtest.AnyWord
+		}
+	}
+	return strings.Join(words, ".")
 }

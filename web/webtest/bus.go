@@ -54,7 +54,7 @@ func AsyncAPI(path string) (*Bus, error) {
 // Check holds a message on a subject against the one that its channel carries there, and returns its id.
 func (b *Bus) Check(subject string, payload []byte) (string, error) {
 	for _, c := range b.Channels {
-		if b.fits(c, subject) {
+		if b.Fits(c, subject) {
 			return b.CheckOne(c.ID, c.Messages, payload)
 		}
 	}
@@ -82,8 +82,11 @@ func (b *Bus) CheckOne(channel string, messages []string, payload []byte) (strin
 	return is[0], nil
 }
 
-// fits tells whether a subject is one of a channel's.
-func (b *Bus) fits(c Channel, subject string) bool {
+// AnyWord stands in a subject for every token that a channel may have there.
+const AnyWord = "*"
+
+// Fits tells whether a subject is one of a channel's.
+func (b *Bus) Fits(c Channel, subject string) bool {
 	want, got := strings.Split(c.Address, "."), strings.Split(subject, ".")
 	if len(want) != len(got) {
 		return false
@@ -94,7 +97,7 @@ func (b *Bus) fits(c Channel, subject string) bool {
 			return false
 		}
 		_, found := b.Find("channels", c.ID, "parameters", strings.TrimSuffix(name, "}"), "enum")
-		if words, _ := found.([]any); isParam && len(words) > 0 && !slices.Contains(words, any(got[i])) {
+		if words, _ := found.([]any); isParam && len(words) > 0 && got[i] != AnyWord && !slices.Contains(words, any(got[i])) {
 			return false
 		}
 	}
