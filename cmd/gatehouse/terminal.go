@@ -61,10 +61,10 @@ func paint(w io.Writer, t tone, text string) string {
 // tones of the words that say how something stands. The others have none.
 var tones = map[string]tone{
 	"active": good, "applied": good, "confirmed": good, "current": good, "delivered": good, "done": good, "enabled": good,
-	"ok": good, "ready": good,
+	"granted": good, "ok": good, "ready": good, "recovered": good, "renewed": good, "resumed": good,
 	"failing": careOf, "partial": careOf, "pending": careOf, "queued": careOf, "running": careOf, "silent": careOf,
 	"unregistered": careOf, "verification_required": careOf, "waiting": careOf, "warn": careOf,
-	"expired": bad, "fail": bad, "failed": bad, "parked": bad, "reauthorize": bad, "refused": bad, "unknown": bad,
+	"denied": bad, "expired": bad, "fail": bad, "failed": bad, "parked": bad, "reauthorize": bad, "refused": bad, "unknown": bad,
 	"cancelled": dim, "disabled": dim, "disconnected": dim, "off": dim, "old": dim, "revoked": dim, "started": dim,
 }
 
