@@ -81,34 +81,37 @@ func (h *DeliveryHandlers) RetryOne(c echo.Context, id string) (Delivery, error)
 	return h.Deliveries.Retry(c.Request().Context(), id, h.limits(c))
 }
 
+// ReplayFields ask for a replay, as they are sent: times are RFC 3339, "" where they are absent.
+type ReplayFields struct {
+	Since    string   `json:"since"`
+	Until    string   `json:"until"`
+	Subjects []string `json:"subjects"`
+	After    string   `json:"after"`
+}
+
 // Replay is POST /v1/endpoints/:id/replay.
 func (h *DeliveryHandlers) Replay(c echo.Context) error {
-	var body struct {
-		Since    string   `json:"since"`
-		Until    string   `json:"until"`
-		Subjects []string `json:"subjects"`
-		After    string   `json:"after"`
-	}
-	if err := invalid.Body(c.Response(), c.Request(), maxReplayBody, &body); err != nil {
+	var f ReplayFields
+	if err := invalid.Body(c.Response(), c.Request(), maxReplayBody, &f); err != nil {
 		return err
 	}
-	q := ReplayRequest{Subjects: body.Subjects, After: body.After}
-	var err error
-	if q.Since, err = timeField("since", body.Since); err != nil {
-		return err
-	}
-	if q.Until, err = timeField("until", body.Until); err != nil {
-		return err
-	}
-	done, err := h.ReplayFor(c, q)
+	done, err := h.ReplayFor(c, f)
 	if err != nil {
 		return err
 	}
 	return c.JSON(http.StatusAccepted, done)
 }
 
-// ReplayFor has the endpoint that the path names get again what a request asks for, or a part of it.
-func (h *DeliveryHandlers) ReplayFor(c echo.Context, q ReplayRequest) (Replayed, error) {
+// ReplayFor has the endpoint that the path names get again what is asked for, or a part of it.
+func (h *DeliveryHandlers) ReplayFor(c echo.Context, f ReplayFields) (Replayed, error) {
+	q := ReplayRequest{Subjects: f.Subjects, After: f.After}
+	var err error
+	if q.Since, err = timeField("since", f.Since); err != nil {
+		return Replayed{}, err
+	}
+	if q.Until, err = timeField("until", f.Until); err != nil {
+		return Replayed{}, err
+	}
 	return h.Deliveries.Replay(c.Request().Context(), c.Param("id"), q, h.limits(c))
 }
 

@@ -159,7 +159,7 @@ func (b *chrome) focus(selector string) {
 func (b *chrome) eventually(what, expression string) {
 	b.t.Helper()
 	eventually(b.t, 20*time.Second, func() string {
-		if !ask[bool](b, expression) {
+		if !ask[bool](b, "!!("+expression+")") {
 			return what + "; the page at " + b.at() + " says:\n" + b.text("main")
 		}
 		return ""

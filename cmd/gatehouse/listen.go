@@ -92,8 +92,9 @@ func (a *App) webConfig() (web.Config, error) {
 		Ring:            &keys.Handlers{Ring: a.ring},
 		NATSCredentials: &natsauth.Handlers{Credentials: a.nats, Accounts: web.Accounts, Identities: web.Identities},
 	}
-	c.Endpoints = &webhooks.EndpointHandlers{Endpoints: a.endpoints, Health: a.deliveries.Health, Try: a.deliveries.Try, Accounts: web.Accounts, Identities: web.Identities}
-	c.Deliveries = &webhooks.DeliveryHandlers{Deliveries: a.deliveries, Accounts: web.Accounts, Identities: web.Identities}
+	endpoints := &webhooks.EndpointHandlers{Endpoints: a.endpoints, Health: a.deliveries.Health, Try: a.deliveries.Try, Accounts: web.Accounts, Identities: web.Identities}
+	deliveries := &webhooks.DeliveryHandlers{Deliveries: a.deliveries, Accounts: web.Accounts, Identities: web.Identities}
+	c.Endpoints, c.Deliveries = endpoints, deliveries
 	c.Identities = &sharing.IdentityHandlers{Of: a.identities, Allowed: web.Identities}
 	c.Operations = &sharing.OperationHandlers{Of: a.operations, Authority: authority}
 	if a.keeper != nil {
@@ -102,12 +103,12 @@ func (a *App) webConfig() (web.Config, error) {
 			Base: a.config.DoorflowAPIURL, Client: a.client, Connection: a.keeper.Get, Audit: a.audit, Accounts: web.Accounts, Log: a.log,
 		}
 	}
-	err := a.addDashboard(&c, messages)
+	err := a.addDashboard(&c, dashboard.Config{Messages: messages, Endpoints: endpoints, Deliveries: deliveries})
 	return c, err
 }
 
 // addDashboard puts the pages on top of what programs have.
-func (a *App) addDashboard(c *web.Config, messages *events.Handlers) (err error) {
+func (a *App) addDashboard(c *web.Config, d dashboard.Config) (err error) {
 	c.Sessions = sessions.New(sessions.Config{DB: a.db, Events: a.events, Keys: a.keys})
 	links := &sessions.Handlers{Sessions: c.Sessions, Key: web.KeyID}
 	if a.private == nil {
@@ -116,12 +117,9 @@ func (a *App) addDashboard(c *web.Config, messages *events.Handlers) (err error)
 	c.SignInLinks = links
 	a.pulse = &dashboard.Pulse{Registry: a.registry, DB: a.db, Checks: a.checks(), Log: a.log}
 	c.Record = func(ctx context.Context, e audit.Entry) error { _, err := a.audit.Write(ctx, e); return err }
-	d := dashboard.Config{
-		DB: a.db, Pulse: a.pulse, Messages: messages, Identities: &sharing.IdentityHandlers{Of: a.identities, Allowed: web.Identities},
-		WantedScopes: a.config.DoorflowScopes, Log: a.log,
-		Deliveries: &webhooks.DeliveryHandlers{Deliveries: a.deliveries, Accounts: web.Accounts, Identities: web.Identities},
-		Keys:       &apikeys.Handlers{Keys: a.keys},
-	}
+	d.DB, d.Pulse, d.WantedScopes, d.Log = a.db, a.pulse, a.config.DoorflowScopes, a.log
+	d.Identities = &sharing.IdentityHandlers{Of: a.identities, Allowed: web.Identities}
+	d.Keys = &apikeys.Handlers{Keys: a.keys}
 	if a.keeper != nil {
 		d.Connections, d.Connect = &tokens.Handlers{Keeper: a.keeper, Accounts: web.Accounts}, a.connect
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,11 +43,44 @@ var pages = map[string]route{
 	"GET /api-keys/:id":                     forAdmin("/api-keys/x", ""),
 	"GET /api-keys/:id/revoke":              forAdmin("/api-keys/x/revoke", ""),
 	"POST /api-keys/:id/revoke":             forAdmin("/api-keys/x/revoke", ""),
+
+	"GET /endpoints":                {scope: "endpoints:read", ask: fixed("/endpoints"), list: true},
+	"GET /endpoints/live":           {scope: "endpoints:read", ask: fixed("/endpoints/live"), list: true},
+	"GET /endpoints/new":            {scope: "endpoints:write", ask: fixed("/endpoints/new"), list: true},
+	"POST /endpoints":               {scope: "endpoints:write", ask: sent("/endpoints", endpointFields), own: 201, list: true}, // it becomes the key's own
+	"GET /endpoints/:id":            {scope: "endpoints:read", ask: at("/endpoints/%s", ofEndpoint)},
+	"GET /endpoints/:id/live":       {scope: "endpoints:read", ask: at("/endpoints/%s/live", ofEndpoint)},
+	"GET /endpoints/:id/deliveries": {scope: "endpoints:read", ask: at("/endpoints/%s/deliveries", ofEndpoint)},
+	"GET /endpoints/:id/change":     {scope: "endpoints:write", ask: at("/endpoints/%s/change", ofEndpoint)},
+	"POST /endpoints/:id/change": {scope: "endpoints:write", own: 303, ask: func(tn *tenant) (string, string) {
+		return "/endpoints/" + tn.endpoint + "/change", endpointFields
+	}},
+	"POST /endpoints/:id/test":         {scope: "endpoints:write", ask: at("/endpoints/%s/test", ofEndpoint)},
+	"GET /endpoints/:id/rotate":        {scope: "endpoints:write", ask: at("/endpoints/%s/rotate", ofEndpoint)},
+	"POST /endpoints/:id/rotate":       {scope: "endpoints:write", ask: at("/endpoints/%s/rotate", ofEndpoint)},
+	"POST /endpoints/:id/enable":       {scope: "endpoints:write", ask: at("/endpoints/%s/enable", ofEndpoint), own: 303},
+	"GET /endpoints/:id/disable":       {scope: "endpoints:write", ask: at("/endpoints/%s/disable", ofEndpoint)},
+	"POST /endpoints/:id/disable":      {scope: "endpoints:write", ask: at("/endpoints/%s/disable", ofEndpoint), own: 303, round: 1},
+	"GET /endpoints/:id/delete":        {scope: "endpoints:write", ask: at("/endpoints/%s/delete", ofEndpoint)},
+	"POST /endpoints/:id/delete":       {scope: "endpoints:write", ask: at("/endpoints/%s/delete", ofEndpoint), own: 303, round: 2},
+	"GET /endpoints/:id/replay":        {scope: "endpoints:write", ask: at("/endpoints/%s/replay", ofEndpoint)},
+	"POST /endpoints/:id/replay":       {scope: "endpoints:write", ask: func(tn *tenant) (string, string) { return "/endpoints/" + tn.endpoint + "/replay", "last=hour" }},
+	"POST /endpoints/:id/retry-parked": {scope: "endpoints:write", ask: at("/endpoints/%s/retry-parked", ofEndpoint)},
+	"GET /deliveries/:id":              {scope: "endpoints:read", ask: at("/deliveries/%s", ofDelivery)},
+	"GET /deliveries/:id/live":         {scope: "endpoints:read", ask: at("/deliveries/%s/live", ofDelivery)},
+	"POST /deliveries/:id/retry":       {scope: "endpoints:write", ask: at("/deliveries/%s/retry", ofDelivery), own: 303},
 }
 
 // forAdmin is a page that no key with limits may open.
 func forAdmin(path, form string) route {
 	return route{scope: "admin", own: http.StatusForbidden, list: true, ask: func(*tenant) (string, string) { return path, form }}
+}
+
+const endpointFields = "url=https%3A%2F%2Fbms.example.com%2Fhooks&description=Lifts&subjects=gatehouse.event.%3E&order=any&concurrency=3&enabled=yes"
+
+// sent is a form that is the same for everybody.
+func sent(path, form string) func(*tenant) (string, string) {
+	return func(*tenant) (string, string) { return path, form }
 }
 
 // doors to the dashboard, which need no session or end it.
@@ -118,6 +152,7 @@ func TestEveryPageWithEveryScopeForTwoTenants(t *testing.T) {
 		tn.open = link.ID
 	}
 	for _, tn := range []*tenant{a, b} {
+		g.endow(tn)
 		before := acknowledged(df)
 		df.Emit(tn.account, df.Random(tn.account))
 		df.awaitAcknowledged(t, before+1)
@@ -126,9 +161,10 @@ func TestEveryPageWithEveryScopeForTwoTenants(t *testing.T) {
 		for _, m := range page.Items {
 			tn.messages = append(tn.messages, m.ID)
 		}
+		g.awaitDelivery(tn)
 	}
 	t.Run("scopes", func(t *testing.T) { walkPagesWithScopes(t, g) })
-	for round := range 2 {
+	for round := range 3 {
 		walkPagesAs(t, g, a, b, round)
 		walkPagesAs(t, g, b, a, round)
 	}
@@ -173,8 +209,8 @@ func walkPagesAs(t *testing.T, g *gateway, tn, other *tenant, round int) {
 		if r.round != round {
 			continue
 		}
-		scopes := []string{"connections:read", "messages:read", "identities:read"}
-		if r.scope == "connections:write" || r.scope == "messages:write" {
+		scopes := []string{"connections:read", "messages:read", "identities:read", "endpoints:read"}
+		if r.scope != "" && r.scope != "admin" && !slices.Contains(scopes, r.scope) {
 			scopes = append(scopes, r.scope)
 		}
 		session := g.session(g.key(map[string]any{"scopes": scopes, "accounts": []string{tn.account}, "identities": []string{tn.identity}}))

@@ -40,6 +40,28 @@ func (g *gateway) settle(tn *tenant, returnURL string) {
 	tn.open = make(`{"account":"` + tn.account + `"}`).ID
 }
 
+// endow makes an endpoint with a key of a tenant's.
+func (g *gateway) endow(tn *tenant) {
+	g.t.Helper()
+	key := g.key(map[string]any{"scopes": []string{"endpoints:write"}, "accounts": []string{tn.account}, "identities": []string{tn.identity}})
+	var made struct{ ID string }
+	g.callWith(key, http.MethodPost, "/v1/endpoints", `{"url":"https://bms.example.com/`+tn.identity+`","subjects":[">"]}`).json(g.t, &made)
+	tn.endpoint = made.ID
+}
+
+// awaitDelivery waits for a delivery to the endpoint that a tenant was endowed with.
+func (g *gateway) awaitDelivery(tn *tenant) {
+	g.t.Helper()
+	eventually(g.t, 10*time.Second, func() string {
+		var page struct{ Items []struct{ ID string } }
+		if g.call(http.MethodGet, "/v1/endpoints/"+tn.endpoint+"/deliveries", "").json(g.t, &page); len(page.Items) == 0 {
+			return "nothing is delivered to " + tn.endpoint
+		}
+		tn.delivery = page.Items[0].ID
+		return ""
+	})
+}
+
 // bookmark is where the stream stands now.
 func (g *gateway) bookmark() string {
 	g.t.Helper()

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"gatehouse/apikeys"
 	program "gatehouse/cmd/gatehouse"
@@ -225,10 +224,7 @@ func TestEveryRouteWithEveryScopeForTwoTenants(t *testing.T) {
 		var asked struct{ Operation string }
 		g.call(http.MethodPost, "/v1/identities/"+tn.identity+"/operations", `{"type":"unlock","lock":"`+doordecksim.LockFront+`"}`).json(t, &asked)
 		tn.operation = asked.Operation
-		key := g.key(map[string]any{"scopes": []string{"endpoints:write"}, "accounts": []string{tn.account}, "identities": []string{tn.identity}})
-		var made struct{ ID string }
-		g.callWith(key, http.MethodPost, "/v1/endpoints", `{"url":"https://bms.example.com/`+tn.identity+`","subjects":[">"]}`).json(t, &made)
-		tn.endpoint = made.ID
+		g.endow(tn)
 	}
 	for _, tn := range []*tenant{a, b} {
 		g.settle(tn, returns.URL)
@@ -242,14 +238,7 @@ func TestEveryRouteWithEveryScopeForTwoTenants(t *testing.T) {
 	}
 	for _, tn := range []*tenant{a, b} {
 		g.learn(tn)
-		eventually(t, 10*time.Second, func() string {
-			var page struct{ Items []struct{ ID string } }
-			if g.call(http.MethodGet, "/v1/endpoints/"+tn.endpoint+"/deliveries", "").json(t, &page); len(page.Items) == 0 {
-				return "nothing is delivered to " + tn.endpoint
-			}
-			tn.delivery = page.Items[0].ID
-			return ""
-		})
+		g.awaitDelivery(tn)
 	}
 
 	t.Run("without a key", func(t *testing.T) { walkWithoutKey(t, g) })

@@ -31,6 +31,7 @@ type Config struct {
 	Connect     *oauth.Connect
 	// Identities has none where there is no Doordeck application.
 	Identities *sharing.IdentityHandlers
+	Endpoints  *webhooks.EndpointHandlers
 	Deliveries *webhooks.DeliveryHandlers
 	Keys       *apikeys.Handlers
 	// WantedScopes are what DoorFlow is asked for.
@@ -50,8 +51,8 @@ type Dashboard struct {
 
 // New reads the templates, which are part of the program.
 func New(c Config) (*Dashboard, error) {
-	if c.DB == nil || c.Pulse == nil || c.Messages == nil || c.Identities == nil || c.Keys == nil || c.Log == nil {
-		return nil, errors.New("dashboard: DB, Pulse, Messages, Identities, Keys and Log must be set")
+	if c.DB == nil || c.Pulse == nil || c.Messages == nil || c.Identities == nil || c.Endpoints == nil || c.Deliveries == nil || c.Keys == nil || c.Log == nil {
+		return nil, errors.New("dashboard: DB, Pulse, Messages, Identities, Endpoints, Deliveries, Keys and Log must be set")
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -125,6 +126,31 @@ func (d *Dashboard) pages() []page {
 		{stream("/messages/live", "messages:read", d.liveMessages), ""},
 		{get("/messages/:id", "messages:read", d.message), ""},
 		{post("/messages/:id/replay", "messages:write", d.replay), ""},
+
+		{get("/endpoints", "endpoints:read", d.endpoints), "Endpoints"},
+		{part("/endpoints/live", "endpoints:read", d.endpointsLive), ""},
+		{get("/endpoints/new", "endpoints:write", d.newEndpointForm), ""},
+		{post("/endpoints", "endpoints:write", d.makeEndpoint), ""},
+		{get("/endpoints/:id", "endpoints:read", d.endpoint), ""},
+		{part("/endpoints/:id/live", "endpoints:read", d.endpointLive), ""},
+		{part("/endpoints/:id/deliveries", "endpoints:read", d.endpointDeliveries), ""},
+		{get("/endpoints/:id/change", "endpoints:write", d.changeEndpointForm), ""},
+		{post("/endpoints/:id/change", "endpoints:write", d.changeEndpoint), ""},
+		{post("/endpoints/:id/test", "endpoints:write", d.testEndpoint), ""},
+		{get("/endpoints/:id/rotate", "endpoints:write", d.confirmEndpoint("endpointrotate", "Rotate the secret")), ""},
+		{post("/endpoints/:id/rotate", "endpoints:write", d.rotateEndpoint), ""},
+		{post("/endpoints/:id/enable", "endpoints:write", d.enableEndpoint), ""},
+		{get("/endpoints/:id/disable", "endpoints:write", d.confirmEndpoint("endpointdisable", "Disable an endpoint")), ""},
+		{post("/endpoints/:id/disable", "endpoints:write", d.disableEndpoint), ""},
+		{get("/endpoints/:id/delete", "endpoints:write", d.confirmEndpoint("endpointdelete", "Delete an endpoint")), ""},
+		{post("/endpoints/:id/delete", "endpoints:write", d.deleteEndpoint), ""},
+		{get("/endpoints/:id/replay", "endpoints:write", d.replayForm), ""},
+		{post("/endpoints/:id/replay", "endpoints:write", d.replayRange), ""},
+		{post("/endpoints/:id/retry-parked", "endpoints:write", d.retryParked), ""},
+		{get("/deliveries/:id", "endpoints:read", d.delivery), ""},
+		{part("/deliveries/:id/live", "endpoints:read", d.deliveryLive), ""},
+		{post("/deliveries/:id/retry", "endpoints:write", d.retryDelivery), ""},
+
 		{open("/api", d.api), "API"},
 		{open("/api/http/:group", d.apiRequests), ""},
 		{open("/api/nats/:group", d.apiMessages), ""},

@@ -115,7 +115,7 @@ func (d *Dashboard) view(c echo.Context, title string, page any) view {
 			continue
 		}
 		path := c.Path()
-		here := path == p.Path || p.Path != "/" && strings.HasPrefix(path, p.Path+"/") || p.Path == "/connections" && strings.HasPrefix(path, "/connect")
+		here := path == p.Path || p.Path != "/" && strings.HasPrefix(path, p.Path+"/") || p.Path == "/connections" && strings.HasPrefix(path, "/connect") || p.Path == "/endpoints" && strings.HasPrefix(path, "/deliveries/")
 		v.Menu = append(v.Menu, menuItem{p.nav, p.Path, here})
 	}
 	return v

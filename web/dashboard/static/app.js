@@ -18,6 +18,7 @@ function show(element) {
   const at = new Date(element.dateTime);
   let text;
   if (element.dataset.form === "ago") text = ago(at);
+  else if (element.dataset.form === "due") text = at - Date.now() < 5000 ? "any moment" : ago(at);
   else if (element.dataset.form === "clock") text = clock.format(at);
   else text = (at.getFullYear() === new Date().getFullYear() ? absolute : absoluteYear).format(at);
   if (element.dateTime && element.textContent !== text) element.textContent = text;
@@ -26,7 +27,7 @@ function show(element) {
 function showAll(root) { for (const e of root.querySelectorAll("time[datetime]")) show(e); }
 
 showAll(document);
-setInterval(() => { for (const e of document.querySelectorAll("time[data-form=ago]")) show(e); }, 5000);
+setInterval(() => { for (const e of document.querySelectorAll("time[data-form=ago], time[data-form=due]")) show(e); }, 5000);
 new MutationObserver((changes) => {
   for (const change of changes) {
     if (change.type === "attributes") { show(change.target); continue; }
@@ -97,7 +98,7 @@ document.addEventListener("click", (e) => {
 
 // A form whose answer takes a while says so, and is not sent twice.
 document.addEventListener("submit", (e) => {
-  const text = e.target.dataset.busy, button = e.target.querySelector("button");
+  const text = e.target.dataset.busy, button = e.submitter ?? e.target.querySelector("button");
   if (!text || !button) return;
   if (button.getAttribute("aria-disabled") === "true") { e.preventDefault(); return; }
   button.setAttribute("aria-disabled", "true");
