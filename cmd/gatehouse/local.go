@@ -45,7 +45,7 @@ func (c *besideOrAlone) keysetPath() string {
 // defaults to the directory's admin-token.
 func (c *besideOrAlone) open(ctx context.Context) (_ *alone, err error) {
 	c.adminToken = filepath.Join(c.DataDir, "admin-token")
-	if _, err := os.Stat(filepath.Join(c.DataDir, "lock")); err != nil || !isLoopback(c.URL.Hostname()) {
+	if !isLoopback(c.URL.Hostname()) || !holds(c.DataDir, "lock", "gatehouse.db") { // a restored backup has no lock yet
 		return nil, nil
 	}
 	lock, err := sqldb.LockMade(c.DataDir)
@@ -61,6 +61,15 @@ func (c *besideOrAlone) open(ctx context.Context) (_ *alone, err error) {
 	}
 	a.lock = lock
 	return a, nil
+}
+
+func holds(dir string, names ...string) bool {
+	for _, name := range names {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // openStore opens the database and the key set.
