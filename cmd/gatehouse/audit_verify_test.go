@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -101,6 +103,9 @@ func TestTheAuditLogAfterACrash(t *testing.T) {
 	}
 	kept := report.Head
 	g.stop()
+	if err := os.Remove(filepath.Join(g.data, "lock")); err != nil { // a restored backup has none
+		t.Fatal(err)
+	}
 	if code, offline := verified(t, g.alone(), "--head="+kept); code != 0 || offline.Head != kept || len(offline.Faults) != 0 {
 		t.Fatalf("exit code %d: %+v", code, offline)
 	}

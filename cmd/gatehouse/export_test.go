@@ -23,6 +23,9 @@ const (
 	DemoBen  = benSubject
 )
 
+// SealedColumns are the columns that a rotation goes through.
+var SealedColumns = sealedColumns
+
 // DemoOnce is `demo --once` in this process, with something spoilt before the story begins and less patience.
 func DemoOnce(ctx context.Context, out io.Writer, patience time.Duration, spoil func(*doorflowsim.Sim, *doordecksim.Sim)) error {
 	c := demoCommand{Once: true, patience: patience, spoil: spoil}
