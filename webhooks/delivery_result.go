@@ -3,7 +3,6 @@ package webhooks
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 	"time"
 
@@ -88,16 +87,18 @@ func writeArrived(ctx context.Context, tx *events.Tx, all []result) error {
 
 // write says what becomes of a delivery that has not arrived.
 func (r *result) write(ctx context.Context, tx *events.Tx) error {
-	state, due, settled := stateWaiting, r.due.UnixMilli(), int64(0)
+	state, due, settled, passed := stateWaiting, r.due.UnixMilli(), int64(0), 0
 	switch r.verdict {
 	case arrived:
 		return nil
 	case giveUp:
 		state, due, settled = stateParked, 0, r.at.UnixMilli()
+	case putBack:
+		passed = 1 // it counts, because it may have left, but the schedule goes on as if it had not been made
 	}
-	_, err := tx.Exec(ctx, `UPDATE deliveries SET state = ?, holder = '', due_at = ?, settled_at = ?
+	_, err := tx.Exec(ctx, `UPDATE deliveries SET state = ?, holder = '', due_at = ?, settled_at = ?, round_from = round_from + ?
 		WHERE message_id = ? AND endpoint_id = ? AND attempts = ? AND state = 'waiting'`,
-		state, due, settled, r.message.id, r.endpoint.ID, r.n)
+		state, due, settled, passed, r.message.id, r.endpoint.ID, r.n)
 	if err == nil && r.n > keepAttempts {
 		_, err = tx.Exec(ctx, `DELETE FROM delivery_attempts WHERE message_id = ? AND endpoint_id = ? AND n <= ?`,
 			r.message.id, r.endpoint.ID, r.n-keepAttempts)
@@ -105,32 +106,13 @@ func (r *result) write(ctx context.Context, tx *events.Tx) error {
 	return err
 }
 
-// writeHealth notes how each endpoint fares, by the last of its attempts, and disables one that is gone.
+// writeHealth notes how each endpoint fares, of the attempts that it needs to know of.
 func (d *Deliveries) writeHealth(ctx context.Context, tx *events.Tx, all []result) error {
-	last := map[string]*result{}
+	var tried []Tried
 	for i := range all {
-		r := &all[i]
-		was := last[r.endpoint.ID]
-		if r.notes && (was == nil || r.attempt.Outcome == OutcomeGone || was.attempt.Outcome != OutcomeGone && r.at.After(was.at)) {
-			last[r.endpoint.ID] = r
+		if r := &all[i]; r.notes {
+			tried = append(tried, Tried{Endpoint: r.endpoint, Outcome: r.attempt.Outcome, At: r.at})
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(last)) {
-		r := last[id]
-		var err error
-		switch r.attempt.Outcome {
-		case OutcomeDelivered:
-			err = d.Endpoints.Succeeded(ctx, tx, id, r.at)
-		case OutcomeGone:
-			if err = d.Endpoints.Failed(ctx, tx, id, r.at, string(OutcomeGone)); err == nil {
-				err = d.Endpoints.Disable(ctx, tx, id, DisabledGone, r.at)
-			}
-		default:
-			err = d.Endpoints.Failed(ctx, tx, id, r.at, string(r.attempt.Outcome))
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return d.Endpoints.Note(ctx, tx, tried)
 }

@@ -170,9 +170,9 @@ func (d *Deliveries) resultOf(j *job, done Attempt, asked time.Duration) result 
 		if r.due = due; !again {
 			r.verdict = giveUp
 		}
-		r.notes = d.lanes.judge(j.endpoint.ID, false)
+		r.notes = d.lanes.judge(j.endpoint.ID, false, j.n > 1)
 	case arrived:
-		r.notes = d.lanes.judge(j.endpoint.ID, true)
+		r.notes = d.lanes.judge(j.endpoint.ID, true, j.n > 1)
 	case putBack:
 		if r.due = now; d.sending.Err() == nil {
 			r.due = now.Add(putBackPause) // what kept it from being sent may last

@@ -208,7 +208,7 @@ func (e *Endpoints) changed(ctx context.Context, id string, limits Limits, entry
 
 // readWithin reads an endpoint that the caller may know of.
 func readWithin(ctx context.Context, tx *events.Tx, id string, limits Limits) (endpointRow, error) {
-	r, err := lockedEndpoint(ctx, tx, id, "")
+	r, err := lockedEndpoint(ctx, tx, id)
 	if err != nil {
 		return r, err
 	}

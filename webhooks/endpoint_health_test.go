@@ -1,6 +1,7 @@
 package webhooks_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -11,15 +12,23 @@ import (
 	"gatehouse/webhooks"
 )
 
-func (p *post) fails(id string) {
+// tries notes an attempt that has just ended, at the endpoint as it is.
+func (p *post) tries(id string, outcome webhooks.Outcome) {
 	p.t.Helper()
-	p.change(func(tx *events.Tx) error { return p.Failed(p.t.Context(), tx, id, p.now(), "connect") })
+	e := p.current().Get(id)
+	if e == nil {
+		e = &webhooks.Endpoint{ID: id}
+	}
+	p.notes(webhooks.Tried{Endpoint: e, Outcome: outcome, At: p.now()})
 }
 
-func (p *post) succeeds(id string) {
+func (p *post) notes(all ...webhooks.Tried) {
 	p.t.Helper()
-	p.change(func(tx *events.Tx) error { return p.Succeeded(p.t.Context(), tx, id, p.now()) })
+	p.change(func(tx *events.Tx) error { return p.Note(p.t.Context(), tx, slices.Clone(all)) })
 }
+
+func (p *post) fails(id string)    { p.t.Helper(); p.tries(id, "connect") }
+func (p *post) succeeds(id string) { p.t.Helper(); p.tries(id, webhooks.OutcomeDelivered) }
 
 func (p *post) shown(id string) *webhooks.Endpoint {
 	p.t.Helper()
@@ -118,9 +127,9 @@ func TestGoneDisablesOnce(t *testing.T) {
 		p := newPost(t, db, keysetFile(t))
 		made, _ := p.create(everything(), webhooks.Limits{})
 		for range 2 {
-			p.change(func(tx *events.Tx) error { return p.Disable(t.Context(), tx, made.ID, webhooks.DisabledGone, p.now()) })
+			p.tries(made.ID, webhooks.OutcomeGone)
 		}
-		p.change(func(tx *events.Tx) error { return p.Disable(t.Context(), tx, "none", webhooks.DisabledGone, p.now()) })
+		p.tries("none", webhooks.OutcomeGone)
 		if got := p.said(made.ID); got != "disabled:gone" {
 			t.Errorf("said: %s", got)
 		}
@@ -128,4 +137,105 @@ func TestGoneDisablesOnce(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 	})
+}
+
+// What an attempt found at a place that an endpoint has left, or before it was repaired, is no longer true of it.
+func TestALateAnswerSaysNothing(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		p := newPost(t, db, keysetFile(t))
+		made, _ := p.create(everything(), webhooks.Limits{})
+		before := p.current().Get(made.ID)
+		p.wait(time.Second)
+		_, err := p.Change(t.Context(), made.ID, webhooks.EndpointRequest{URL: webhooks.Give("https://bms.example.com/corrected")}, webhooks.Limits{})
+		must(t, err)
+		for _, outcome := range []webhooks.Outcome{"connect", webhooks.OutcomeFailed, webhooks.OutcomeRefused, webhooks.OutcomeGone} {
+			p.notes(webhooks.Tried{Endpoint: before, Outcome: outcome, At: p.now()})
+		}
+		if e := p.shown(made.ID); !e.Enabled || e.Failures != 0 || !e.LastFailureAt.IsZero() || p.said(made.ID) != "" {
+			t.Errorf("what failed at the old URL: %+v", e)
+		}
+		p.fails(made.ID)
+		p.notes(webhooks.Tried{Endpoint: before, Outcome: webhooks.OutcomeDelivered, At: p.now()})
+		if e := p.shown(made.ID); e.Failures != 1 || !e.LastSuccessAt.IsZero() {
+			t.Errorf("what arrived at the old URL: %+v", e)
+		}
+		before = p.current().Get(made.ID)
+		p.wait(time.Second)
+		_, err = p.Change(t.Context(), made.ID, enabled(true), webhooks.Limits{})
+		must(t, err)
+		p.notes(webhooks.Tried{Endpoint: before, Outcome: webhooks.OutcomeGone, At: p.now()})
+		if e := p.shown(made.ID); !e.Enabled || e.Failures != 1 {
+			t.Errorf("what failed before it was changed: %+v", e)
+		}
+		p.notes(webhooks.Tried{Endpoint: before, Outcome: webhooks.OutcomeDelivered, At: p.now()})
+		if e := p.shown(made.ID); e.Failures != 0 || e.LastSuccessAt.IsZero() {
+			t.Errorf("what arrived before it was changed: %+v", e)
+		}
+	})
+}
+
+// Results are stored in whatever order; they count in the order in which they were known.
+func TestHealthGoesByWhenAttemptsEnded(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		p := newPost(t, db, keysetFile(t))
+		made, _ := p.create(everything(), webhooks.Limits{})
+		e, now := p.current().Get(made.ID), p.now()
+		at := func(outcome webhooks.Outcome, after time.Duration) webhooks.Tried {
+			return webhooks.Tried{Endpoint: e, Outcome: outcome, At: now.Add(after)}
+		}
+		p.notes(at(webhooks.OutcomeDelivered, time.Minute))
+		p.notes(at("timeout", 59*time.Second))
+		if e := p.shown(made.ID); e.Failures != 0 || !e.FailingSince.IsZero() {
+			t.Errorf("a failure before the last success: %+v", e)
+		}
+		p.notes(at("timeout", 2*time.Minute), at("timeout", 3*time.Minute))
+		p.notes(at(webhooks.OutcomeDelivered, 90*time.Second))
+		if e := p.shown(made.ID); e.Failures != 2 || e.LastSuccessAt.After(now.Add(time.Minute)) {
+			t.Errorf("a success before the first failure: %+v", e)
+		}
+		// A success among failures of five days, stored with a later failure, begins them anew.
+		days := 5*24*time.Hour + 10*time.Minute
+		p.notes(at("timeout", 4*time.Minute))
+		p.notes(at("timeout", days+time.Minute), at(webhooks.OutcomeDelivered, days))
+		if e := p.shown(made.ID); !e.Enabled || e.Failures != 1 || !e.LastSuccessAt.Equal(now.Add(days).Truncate(time.Millisecond)) {
+			t.Errorf("a success among failures: %+v", e)
+		}
+		if got := p.said(made.ID); got != "failing recovered" {
+			t.Errorf("said: %s", got)
+		}
+	})
+}
+
+// A change of endpoints locks the version, then an endpoint. What health disables must not do it the other way round:
+// each would wait for the other.
+func TestHealthAndChangesLockInOneOrder(t *testing.T) {
+	db := sqldbtest.Open(t, sqldbtest.PostgresURL(t))
+	p := newPost(t, db, keysetFile(t))
+	for _, outcome := range []webhooks.Outcome{webhooks.OutcomeGone, "connect"} {
+		made, _ := p.create(everything(), webhooks.Limits{})
+		e := p.current().Get(made.ID)
+		tx, err := db.Writer().BeginTxx(t.Context(), nil)
+		must(t, err)
+		defer func() { _ = tx.Rollback() }()
+		_, err = tx.ExecContext(t.Context(), `UPDATE endpoint_version SET version = version + 1 WHERE id = 1`)
+		must(t, err)
+		done := make(chan error)
+		go func() {
+			done <- p.log.Do(t.Context(), func(ctx context.Context, tx *events.Tx) error {
+				return p.Note(ctx, tx, []webhooks.Tried{{Endpoint: e, Outcome: outcome, At: p.now()}})
+			})
+		}()
+		await(t, "health waits for the change", func() bool { return waiting(t, db) == 1 })
+		_, err = tx.ExecContext(t.Context(), `SELECT 1 FROM endpoints WHERE id = $1 FOR NO KEY UPDATE NOWAIT`, made.ID)
+		must(t, err)
+		must(t, tx.Commit())
+		must(t, <-done)
+	}
+}
+
+// waiting counts who waits for a lock.
+func waiting(t *testing.T, db *sqldb.DB) (n int) {
+	t.Helper()
+	must(t, db.Get(t.Context(), &n, `SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`))
+	return n
 }

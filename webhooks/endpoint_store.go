@@ -124,9 +124,9 @@ func (e *Endpoints) openSecret(place vault.Place, sealed []byte) (standardwebhoo
 	return standardwebhooks.ParseSecret(opened.Reveal())
 }
 
-// lockedEndpoint returns a row as it is, and stays until the change is committed; where narrows it down.
-func lockedEndpoint(ctx context.Context, tx *events.Tx, id, where string) (endpointRow, error) {
-	query := `SELECT ` + endpointColumns + ` FROM endpoints WHERE id = ?` + where
+// lockedEndpoint returns a row as it will stay until the change is committed. The version comes first: see touch.
+func lockedEndpoint(ctx context.Context, tx *events.Tx, id string) (endpointRow, error) {
+	query := `SELECT ` + endpointColumns + ` FROM endpoints WHERE id = ?`
 	if tx.Postgres {
 		query += ` FOR NO KEY UPDATE` // deliveries to it may be made meanwhile
 	}
@@ -153,7 +153,8 @@ func logPlaces(ctx context.Context, tx *events.Tx) (string, error) {
 }
 
 // touch counts the version up, and so lets all replicas read the endpoints anew. It also holds other changes of
-// endpoints off until this one is committed, and therefore comes first in each.
+// endpoints off until this one is committed. Whoever locks an endpoint's row has the version's before, so that no two
+// replicas ever wait for each other.
 func touch(ctx context.Context, tx *events.Tx) error {
 	_, err := tx.Exec(ctx, `UPDATE endpoint_version SET version = version + 1 WHERE id = 1`)
 	return err

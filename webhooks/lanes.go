@@ -137,12 +137,13 @@ func (l *lanes) free(id string) {
 }
 
 // judge takes note of how an attempt went, and tells whether the endpoint's health in the database needs to know: of
-// every failure and what ends it, and now and then of a success, because another process may have seen failures.
-func (l *lanes) judge(id string, well bool) bool {
+// every failure and what ends it, of every success after an attempt that another process may have seen fail, and now and
+// then of any.
+func (l *lanes) judge(id string, well, again bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	lane := l.get(id)
-	worth := !well || lane.troubled || time.Since(lane.noted) >= noteSuccessEvery
+	worth := !well || again || lane.troubled || time.Since(lane.noted) >= noteSuccessEvery
 	if well && worth {
 		lane.noted = time.Now()
 	}

@@ -53,7 +53,10 @@ func (e *Error) Error() string { return string(e.Failure) + ": " + e.detail }
 // Unwrap lets errors.Is find context.Canceled and context.DeadlineExceeded of the caller's context.
 func (e *Error) Unwrap() error { return e.ended }
 
-func failed(f Failure, detail string) *Error { return &Error{Failure: f, detail: printable(detail)} }
+// failed makes an error. What package net or tls says may begin with the failure's own name, which is not said twice.
+func failed(f Failure, detail string) *Error {
+	return &Error{Failure: f, detail: printable(strings.TrimPrefix(detail, string(f)+": "))}
+}
 
 // printable keeps names from foreign certificates within bounds.
 func printable(s string) string {

@@ -104,6 +104,9 @@ func TestFailures(t *testing.T) {
 					t.Errorf("%s is in %s", secret, text)
 				}
 			}
+			if name := string(test.want) + ": "; strings.Contains(err.Error(), name+name) {
+				t.Errorf("%s is said twice: %v", test.want, err)
+			}
 			if len(err.Error()) > 300 {
 				t.Errorf("%d bytes", len(err.Error()))
 			}

@@ -1,0 +1,90 @@
+package webhooks_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"gatehouse/internal/sqldb"
+	"gatehouse/internal/sqldb/sqldbtest"
+	"gatehouse/webhooks"
+)
+
+// The URL is corrected while an attempt is under way at the old one, which then answers 410.
+func TestAnOldURLDoesNotDisable(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		o, old, right := newOffice(t, db, keysetFile(t)), newBMS(t), newBMS(t)
+		release := make(chan struct{})
+		old.answers(func(w http.ResponseWriter, _ *http.Request) { <-release; w.WriteHeader(http.StatusGone) })
+		e, _ := o.endpoint(old.URL)
+		id := o.say(1)[0]
+		await(t, "it is under way", func() bool { return old.now.Load() == 1 })
+		_, err := o.endpoints.Change(t.Context(), e.ID, webhooks.EndpointRequest{URL: webhooks.Give(right.URL)}, webhooks.Limits{})
+		must(t, err)
+		close(release)
+		await(t, "the answer is stored", func() bool { return len(o.delivery(id, e).Tried) == 1 })
+		now, err := o.endpoints.Get(t.Context(), e.ID, webhooks.Limits{})
+		must(t, err)
+		if !now.Enabled || now.Failures != 0 {
+			t.Errorf("what the old URL answered counts for the new one: %+v", now)
+		}
+		o.clock.forward(10 * time.Second)
+		must(t, o.Look(t.Context()))
+		o.settled()
+		if right.times()[id] != 1 {
+			t.Errorf("the new URL got %v", right.ids())
+		}
+	})
+}
+
+// A gateway that is stopped in the middle of an attempt has learned nothing: the schedule goes on where it was.
+func TestWhatWasNotFinishedDoesNotShiftTheSchedule(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		keys := keysetFile(t)
+		o, b := newOffice(t, db, keys), newBMS(t)
+		release := make(chan struct{})
+		b.answers(func(http.ResponseWriter, *http.Request) { <-release })
+		e, _ := o.endpoint(b.URL)
+		id := o.say(1)[0]
+		await(t, "it is under way", func() bool { return b.now.Load() == 1 })
+		o.stop()
+		o.stopLog()
+		b.says(http.StatusInternalServerError)
+		close(release)
+		next := newOffice(t, db, keys)
+		await(t, "it is sent again", func() bool { return len(next.delivery(id, e).Tried) == 2 && next.delivery(id, e).Tried[0].Status == 500 })
+		d := next.delivery(id, e)
+		if d.Attempts != 2 || d.Tried[1].Outcome != "canceled" {
+			t.Fatalf("its attempts are %+v", d)
+		}
+		if wait := d.NextAttemptAt.Sub(d.Tried[0].At); wait < 4*time.Second || wait > 7*time.Second {
+			t.Errorf("tried again after %s, want about 5s: it was the first attempt that the endpoint answered", wait)
+		}
+	})
+}
+
+// One replica sees a failure, another the success that ends it, which has noted a success only just before.
+func TestAnotherReplicasSuccessEndsAFailure(t *testing.T) {
+	keys, database := keysetFile(t), sqldbtest.PostgresURL(t)
+	one, other := newOffice(t, sqldbtest.Open(t, database), keys), newOffice(t, sqldbtest.Open(t, database), keys)
+	b := newBMS(t)
+	e, _ := one.endpoint(b.URL)
+	other.say(1)
+	one.settled()
+	b.says(http.StatusInternalServerError)
+	id := one.say(1)[0]
+	await(t, "it has failed", func() bool { return len(one.delivery(id, e).Tried) == 1 })
+	one.stop()
+	if now, err := one.endpoints.Get(t.Context(), e.ID, webhooks.Limits{}); err != nil || now.Failures != 1 {
+		t.Fatalf("%+v, %v", now, err)
+	}
+	b.says(http.StatusOK)
+	other.clock.forward(6 * time.Second)
+	must(t, other.Look(t.Context()))
+	other.settled()
+	now, err := other.endpoints.Get(t.Context(), e.ID, webhooks.Limits{})
+	must(t, err)
+	if now.Failures != 0 || now.LastError != "" {
+		t.Errorf("it is still said to fail: %+v", now)
+	}
+}
