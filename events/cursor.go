@@ -9,26 +9,34 @@ import (
 // keepCheckpoints is how far apart the checkpoints are that stay when newer ones come.
 const keepCheckpoints = 10 * time.Second
 
-// adopt takes over the logs of writers that are dead: on SQLite all but our own, because the data
-// directory is locked; on PostgreSQL those whose lease has run out. Fencing them first makes sure that
-// they do not go on writing.
-func (r *Relay) adopt(ctx context.Context) error {
+// TakeOver makes the logs of dead writers ours: on SQLite all but our own, because the data directory is locked; on
+// PostgreSQL those whose lease has run out. Fencing them first makes sure that they do not go on writing. Whoever reads the
+// log for all replicas together, like the relay, reads what is ours.
+func (l *Log) TakeOver(ctx context.Context) error {
 	dead := `holder <> ?`
-	if r.db.Postgres() {
+	if l.db.Postgres() {
 		// A writer whose row is locked is either alive or being taken over by another; it must not hold us up.
-		dead = `id IN (SELECT id FROM writers WHERE holder <> ? AND expires_at <= ` + r.db.Millis() + ` FOR UPDATE SKIP LOCKED)`
+		dead = `id IN (SELECT id FROM writers WHERE holder <> ? AND expires_at <= ` + l.db.Millis() + ` FOR UPDATE SKIP LOCKED)`
 	}
 	var adopted int64
-	err := r.log.DoUrgent(ctx, func(ctx context.Context, tx *Tx) (err error) {
-		adopted, err = tx.Exec(ctx, `UPDATE writers SET fenced = 1, holder = ?, expires_at = `+r.db.Millis()+` + ? WHERE `+dead,
-			r.log.holder, writerLease.Milliseconds(), r.log.holder)
+	err := l.DoUrgent(ctx, func(ctx context.Context, tx *Tx) (err error) {
+		adopted, err = tx.Exec(ctx, `UPDATE writers SET fenced = 1, holder = ?, expires_at = `+l.db.Millis()+` + ? WHERE `+dead,
+			l.holder, writerLease.Milliseconds(), l.holder)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("taking over dead writers: %w", err)
 	}
 	if adopted > 0 {
-		r.logger.Info("took over the log of earlier processes", "writers", adopted)
+		l.log.Info("took over the log of earlier processes", "writers", adopted)
+	}
+	return nil
+}
+
+// adopt takes over what dead writers have left.
+func (r *Relay) adopt(ctx context.Context) error {
+	if err := r.log.TakeOver(ctx); err != nil {
+		return err
 	}
 	return r.poll(ctx)
 }

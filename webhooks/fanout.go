@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"gatehouse/events"
@@ -99,7 +100,7 @@ func (f *fanout) step(ctx context.Context) error {
 			if r.next > r.head {
 				continue
 			}
-			if err := f.advance(ctx, r); err != nil {
+			if err := f.forgetIfMoved(r, f.advance(ctx, r)); err != nil {
 				return fmt.Errorf("fanning out the log of writer %d: %w", r.writer, err)
 			}
 			more = true
@@ -107,7 +108,7 @@ func (f *fanout) step(ctx context.Context) error {
 	}
 	for _, r := range f.logs {
 		if r.next-1 > r.saved && time.Since(r.savedAt) >= saveSkipped {
-			if err := f.save(ctx, r); err != nil {
+			if err := f.forgetIfMoved(r, f.save(ctx, r)); err != nil {
 				return err
 			}
 		}
@@ -115,30 +116,63 @@ func (f *fanout) step(ctx context.Context) error {
 	return nil
 }
 
-// poll looks for logs that are behind: our own, and those of processes that died.
-func (f *fanout) poll(ctx context.Context) error {
-	ours := ``
-	var args []any
-	if f.DB.Postgres() { // alone on its directory, a process is the only one that lives
-		ours = ` AND (w.holder = ? OR w.fenced = 1 OR w.expires_at <= ` + f.DB.Millis() + `)`
-		args = append(args, f.Log.Holder())
+// forgetIfMoved drops a log that another process goes through. Its cursor is read again if it turns out to be ours.
+func (f *fanout) forgetIfMoved(r *reach, err error) error {
+	if !errors.Is(err, errCursorMoved) {
+		return err
 	}
-	var rows []struct{ Writer, Head, Seq int64 }
-	err := f.DB.Select(ctx, &rows, `SELECT w.id AS writer, w.head AS head, COALESCE(c.seq, 0) AS seq
-		FROM writers w LEFT JOIN delivery_cursors c ON c.writer = w.id WHERE w.head > COALESCE(c.seq, 0)`+ours, args...)
+	f.Logger.Debug("another process fans the log out", "writer", r.writer)
+	delete(f.logs, r.writer)
+	return nil
+}
+
+// poll looks for logs that are behind: those of this process, its own and what it has taken over from the dead.
+func (f *fanout) poll(ctx context.Context) error {
+	behind, err := f.behind(ctx)
 	if err != nil {
-		return fmt.Errorf("reading how far the log is fanned out: %w", err)
+		return err
+	}
+	if slices.ContainsFunc(behind, func(l logBehind) bool { return !l.Ours }) {
+		if err := f.Log.TakeOver(ctx); err != nil {
+			return err
+		}
+		if behind, err = f.behind(ctx); err != nil {
+			return err
+		}
 	}
 	f.polled = time.Now()
-	for _, row := range rows {
-		r := f.logs[row.Writer]
-		if r == nil || row.Seq > r.saved {
-			r = &reach{writer: row.Writer, saved: row.Seq, next: row.Seq + 1, savedAt: time.Now()}
-			f.logs[row.Writer] = r
+	for _, l := range behind {
+		if !l.Ours {
+			continue // another replica was faster
 		}
-		r.head = max(r.head, row.Head)
+		r := f.logs[l.Writer]
+		if r == nil || l.Seq > r.saved {
+			r = &reach{writer: l.Writer, saved: l.Seq, next: l.Seq + 1, savedAt: time.Now()}
+			f.logs[l.Writer] = r
+		}
+		r.head = max(r.head, l.Head)
 	}
 	return nil
+}
+
+// logBehind is a writer's log that is not fanned out to its end.
+type logBehind struct {
+	Writer, Head, Seq int64
+	Ours              bool // otherwise it is a dead writer's
+}
+
+func (f *fanout) behind(ctx context.Context) (all []logBehind, err error) {
+	dead := `1 = 1` // alone on its directory, a process is the only one that lives
+	if f.DB.Postgres() {
+		dead = `w.expires_at <= ` + f.DB.Millis()
+	}
+	err = f.DB.Select(ctx, &all, `SELECT w.id AS writer, w.head AS head, COALESCE(c.seq, 0) AS seq, w.holder = ? AS ours
+		FROM writers w LEFT JOIN delivery_cursors c ON c.writer = w.id
+		WHERE w.head > COALESCE(c.seq, 0) AND (w.holder = ? OR `+dead+`)`, f.Log.Holder(), f.Log.Holder())
+	if err != nil {
+		return nil, fmt.Errorf("reading how far the log is fanned out: %w", err)
+	}
+	return all, nil
 }
 
 // take takes up rows that were handed over in memory. What does not follow on is read from the database.
