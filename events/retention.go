@@ -111,6 +111,13 @@ func pruneWriter(ctx context.Context, tx *Tx, writer, cursor, cutoff int64, keep
 	if err := tx.Get(ctx, &last, query, writer, PruneStep, cutoff, cursor); err != nil || last == 0 {
 		return 0, err
 	}
+	if tx.Postgres {
+		// Whoever holds one of them may be making something of it. That is waited for, and seen by those who keep.
+		const lock = `SELECT 1 FROM messages WHERE writer = ? AND seq <= ? ORDER BY seq FOR UPDATE`
+		if _, err := tx.Exec(ctx, lock, writer, last); err != nil {
+			return 0, fmt.Errorf("locking old messages: %w", err)
+		}
+	}
 	for _, k := range keep {
 		var err error
 		if last, err = k(ctx, tx, writer, last); err != nil {

@@ -118,7 +118,7 @@ func (d *Deliveries) endpointOf(ctx context.Context, id string, of Limits) (*End
 }
 
 // Retry has a delivery sent again, whatever became of it, at once and by a new schedule. One that is just being sent is
-// left alone. Errors: ErrNoDelivery, ErrEndpointDisabled, ErrMessageGone.
+// left alone. To an ordered endpoint one that waits goes in its old place, and another after all that wait. Errors: ErrNoDelivery, ErrEndpointDisabled, ErrMessageGone.
 func (d *Deliveries) Retry(ctx context.Context, id string, of Limits) (Delivery, error) {
 	message, endpoint, err := parseDeliveryID(id)
 	if err != nil {
@@ -134,20 +134,17 @@ func (d *Deliveries) Retry(ctx context.Context, id string, of Limits) (Delivery,
 	entry := audit.Entry{Actor: audit.ActorFrom(ctx), Action: "delivery.retry", Target: id, Outcome: audit.Done}
 	now, place := d.Now().UnixMilli(), d.place()
 	err = d.Log.Do(ctx, func(ctx context.Context, tx *events.Tx) error {
-		var there struct{ Rows, Body int64 }
-		err := tx.Get(ctx, &there, `SELECT (SELECT COUNT(*) FROM deliveries WHERE message_id = ? AND endpoint_id = ?) AS rows,
-			(SELECT COUNT(*) FROM messages WHERE id = ?) + (SELECT COUNT(*) FROM delivery_bodies WHERE message_id = ?) AS body`,
-			message, endpoint, message, message)
+		there, err := heldDelivery(ctx, tx, message, endpoint)
 		switch {
 		case err != nil:
 			return err
-		case there.Rows == 0:
-			return ErrNoDelivery
-		case there.Body == 0:
+		case !there:
 			return ErrMessageGone
 		}
-		_, err = tx.Exec(ctx, `UPDATE deliveries SET state = 'waiting', holder = '', due_at = ?, place = ?, round_from = attempts, round_at = ?,
-			settled_at = 0 WHERE message_id = ? AND endpoint_id = ? AND (holder = '' OR due_at <= ?)`, now, place, now, message, endpoint, now)
+		// One that waits keeps its place: others of an ordered endpoint wait behind it.
+		_, err = tx.Exec(ctx, `UPDATE deliveries SET place = CASE WHEN state = 'waiting' THEN place ELSE ? END, state = 'waiting', holder = '', due_at = ?,
+			round_from = attempts, round_at = ?, settled_at = 0 WHERE message_id = ? AND endpoint_id = ? AND (holder = '' OR due_at <= ?)`,
+			place, now, now, message, endpoint, now)
 		if err == nil {
 			_, err = audit.Record(ctx, tx.Tx, entry)
 		}
@@ -158,6 +155,29 @@ func (d *Deliveries) Retry(ctx context.Context, id string, of Limits) (Delivery,
 	}
 	d.lanes.stir(endpoint)
 	return d.Get(ctx, id, of)
+}
+
+// heldDelivery has a delivery and its message stay until the change is committed, and tells whether the message is there.
+// Error: ErrNoDelivery.
+func heldDelivery(ctx context.Context, tx *events.Tx, message, endpoint string) (bool, error) {
+	inLog, err := held(ctx, tx, []string{message})
+	there := inLog[message]
+	if err == nil && !there {
+		there, err = heldBody(ctx, tx, message)
+	}
+	if err != nil {
+		return false, err
+	}
+	query := `SELECT message_id FROM deliveries WHERE message_id = ? AND endpoint_id = ?`
+	if tx.Postgres {
+		query += ` FOR UPDATE`
+	}
+	var id string
+	err = tx.Get(ctx, &id, query, message, endpoint)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrNoDelivery
+	}
+	return there, err
 }
 
 // lastMessage is above every id.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jmoiron/sqlx"
+
 	"gatehouse/events"
 )
 
@@ -25,6 +27,37 @@ func (d *Deliveries) Keep(ctx context.Context, tx *events.Tx, writer, upto int64
 		return 0, fmt.Errorf("keeping messages for deliveries: %w", err)
 	}
 	return upto, nil
+}
+
+// held are those of these messages that are in the log. They stay until the change is committed: retention waits for it,
+// and then sees which of them a delivery needs.
+func held(ctx context.Context, tx *events.Tx, ids []string) (map[string]bool, error) {
+	query, args, err := sqlx.In(`SELECT id FROM messages WHERE id IN (?) ORDER BY writer, seq`, ids)
+	if err != nil {
+		return nil, err
+	}
+	return stay(ctx, tx, query, args...)
+}
+
+// heldBody tells whether a message that has left the log was kept for deliveries. It stays likewise.
+func heldBody(ctx context.Context, tx *events.Tx, id string) (bool, error) {
+	there, err := stay(ctx, tx, `SELECT message_id FROM delivery_bodies WHERE message_id = ?`, id)
+	return there[id], err
+}
+
+func stay(ctx context.Context, tx *events.Tx, query string, args ...any) (map[string]bool, error) {
+	if tx.Postgres {
+		query += ` FOR KEY SHARE`
+	}
+	var ids []string
+	if err := tx.Select(ctx, &ids, query, args...); err != nil {
+		return nil, fmt.Errorf("looking for messages: %w", err)
+	}
+	there := map[string]bool{}
+	for _, id := range ids {
+		there[id] = true
+	}
+	return there, nil
 }
 
 // Pruners remove deliveries that have arrived, after the retention; those that are parked, after theirs; and all of
@@ -110,8 +143,7 @@ func (d *Deliveries) pruneDeleted(ctx context.Context, tx *events.Tx) (int64, er
 
 // pruneRest removes what nothing refers to any more.
 func (d *Deliveries) pruneRest(ctx context.Context, tx *events.Tx) (int64, error) {
-	n, err := tx.Exec(ctx, `DELETE FROM delivery_bodies WHERE message_id IN (SELECT b.message_id FROM delivery_bodies b
-		WHERE NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.message_id = b.message_id AND d.state <> 'delivered') LIMIT ?)`, events.PruneStep)
+	n, err := pruneBodies(ctx, tx)
 	if n > 0 || err != nil {
 		return n, err
 	}
@@ -120,4 +152,23 @@ func (d *Deliveries) pruneRest(ctx context.Context, tx *events.Tx) (int64, error
 	}
 	_, err = tx.Exec(ctx, `DELETE FROM delivery_hours WHERE hour < ?`, d.Now().Add(-48*time.Hour).Unix()/3600)
 	return 0, err
+}
+
+// pruneBodies removes messages that were kept for deliveries which have arrived since.
+func pruneBodies(ctx context.Context, tx *events.Tx) (int64, error) {
+	const unneeded = ` NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.message_id = b.message_id AND d.state <> 'delivered')`
+	query := `SELECT b.message_id FROM delivery_bodies b WHERE` + unneeded + ` LIMIT ?`
+	if tx.Postgres {
+		query += ` FOR UPDATE SKIP LOCKED`
+	}
+	var ids []string
+	if err := tx.Select(ctx, &ids, query, events.PruneStep); err != nil || len(ids) == 0 {
+		return 0, err
+	}
+	// Asked once more: a delivery may have been asked for again before they were locked.
+	query, args, err := sqlx.In(`DELETE FROM delivery_bodies AS b WHERE b.message_id IN (?) AND`+unneeded, ids)
+	if err != nil {
+		return 0, err
+	}
+	return tx.Exec(ctx, query, args...)
 }

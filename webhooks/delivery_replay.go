@@ -33,6 +33,8 @@ type ReplayRequest struct {
 type Replayed struct {
 	// Deliveries is how many were made, or sent again.
 	Deliveries int64 `json:"deliveries"`
+	// Gone is how many retention removed before they could be.
+	Gone int64 `json:"gone,omitempty"`
 	// Next is what the next call has to name in after, "" when all is done.
 	Next string `json:"next,omitempty"`
 	// Reached is when the last message was committed that was looked at, zero when all is done.
@@ -100,11 +102,12 @@ func (d *Deliveries) Replay(ctx context.Context, endpoint string, q ReplayReques
 		if err != nil {
 			return done, fmt.Errorf("reading messages to replay: %w", err)
 		}
-		n, err := d.again(ctx, e, rows, patterns)
+		n, gone, err := d.again(ctx, e, rows, patterns)
 		if err != nil {
 			return done, fmt.Errorf("replaying to endpoint %s: %w", endpoint, err)
 		}
-		if done.Deliveries += n; len(rows) < replayRead {
+		done.Deliveries, done.Gone = done.Deliveries+n, done.Gone+gone
+		if len(rows) < replayRead {
 			return done, nil
 		}
 		above, reached = rows[len(rows)-1].ID, rows[len(rows)-1].At
@@ -120,30 +123,42 @@ func (d *Deliveries) span(ctx context.Context, q ReplayRequest, above string) (r
 		above, firstMessage(q.Until.Add(idAge)), q.Since.UnixMilli(), q.Until.UnixMilli(), replayRead)
 }
 
-// again makes deliveries wait that are not waiting.
-func (d *Deliveries) again(ctx context.Context, e *Endpoint, rows []events.Row, patterns []events.Pattern) (n int64, err error) {
+// again makes deliveries wait that are not waiting, of messages that are still there.
+func (d *Deliveries) again(ctx context.Context, e *Endpoint, rows []events.Row, patterns []events.Pattern) (n, gone int64, err error) {
 	var wanted []*job
+	var ids []string
 	for i := range rows {
 		r := &rows[i]
 		named := len(patterns) == 0 || slices.ContainsFunc(patterns, func(p events.Pattern) bool { return p.Match(r.Subject) })
 		if named && e.Wants(r.Account, r.Subject) {
-			wanted = append(wanted, &job{endpoint: e, message: messageOf(r)})
+			wanted, ids = append(wanted, &job{endpoint: e, message: messageOf(r)}), append(ids, r.ID)
 		}
 	}
 	if len(wanted) == 0 {
-		return 0, nil
+		return 0, 0, nil
 	}
-	args := d.rows(wanted)
-	var made int64
-	err = d.Log.Do(ctx, func(ctx context.Context, tx *events.Tx) (err error) {
+	all := d.rows(wanted)
+	var made, missed int64
+	err = d.Log.Do(ctx, func(ctx context.Context, tx *events.Tx) error {
+		there, err := held(ctx, tx, ids)
+		if err != nil {
+			return err
+		}
+		args := make([]any, 0, len(all))
+		for i, id := range ids {
+			if there[id] {
+				args = append(args, all[i*len(deliveryColumns):(i+1)*len(deliveryColumns)]...)
+			}
+		}
+		missed = int64(len(ids) - len(there))
 		made, err = d.replay.Exec(ctx, tx.Tx, args)
 		return err
 	})
 	d.lanes.stir(e.ID)
 	if err != nil {
-		return 0, err // the change may still be made: made is not to be read
+		return 0, 0, err // the change may still be made: made and missed are not to be read
 	}
-	return made, nil
+	return made, missed, nil
 }
 
 // sendAgain makes a delivery that is there already begin anew.

@@ -158,10 +158,11 @@ func (c *endpointReplay) Run(ctx context.Context, t *terminal) error {
 		}
 	}
 	q := replayRequest{Since: since.UTC().Format(time.RFC3339Nano), Until: until.UTC().Format(time.RFC3339Nano), Subjects: c.Subjects}
-	var all int64
+	var all, gone int64
 	for {
 		var done struct {
 			Deliveries int64  `json:"deliveries"`
+			Gone       int64  `json:"gone"`
 			Next       string `json:"next"`
 		}
 		if err := c.do(ctx, http.MethodPost, endpointPath(c.ID, "/replay"), nil, q, &done); err != nil {
@@ -170,13 +171,16 @@ func (c *endpointReplay) Run(ctx context.Context, t *terminal) error {
 			}
 			return err
 		}
-		all += done.Deliveries
+		all, gone = all+done.Deliveries, gone+done.Gone
 		if q.After = done.Next; q.After == "" {
 			break
 		}
 	}
 	if c.JSON {
-		return writeJSON(t.out, map[string]int64{"deliveries": all})
+		return writeJSON(t.out, map[string]int64{"deliveries": all, "gone": gone})
+	}
+	if gone > 0 {
+		_, _ = fmt.Fprintf(t.err, "%d more were removed by the retention before they could be.\n", gone)
 	}
 	_, err = fmt.Fprintf(t.out, "%d messages are delivered again.\n", all)
 	return err

@@ -1,0 +1,150 @@
+package webhooks_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"gatehouse/events"
+	"gatehouse/internal/sqldb"
+	"gatehouse/internal/sqldb/sqldbtest"
+	"gatehouse/webhooks"
+)
+
+// sweep runs retention, to which everything that was said by now is old.
+func (o *office) sweep() {
+	prune := append([]events.Pruner{events.PruneMessages(o.log, time.Hour, o.Keep)}, o.Pruners(time.Hour, 240*time.Hour)...)
+	if err := events.NewRetention(o.log, quiet, prune...).Sweep(context.Background()); err != nil {
+		o.t.Error(err)
+	}
+}
+
+func (o *office) exec(query string, args ...any) {
+	o.t.Helper()
+	_, err := o.db.Writer().ExecContext(o.t.Context(), o.db.Writer().Rebind(query), args...)
+	must(o.t, err)
+}
+
+// ages makes what was said old, and relayed.
+func (o *office) ages() {
+	o.t.Helper()
+	o.exec(`UPDATE messages SET at = ?`, time.Now().Add(-2*time.Hour).UnixMilli())
+	o.exec(`INSERT INTO relay_checkpoints (writer, seq, message_id, stream_seq, stream_created, at) SELECT id, head, '', 0, 0, 0 FROM writers`)
+}
+
+// Retention comes just when somebody has looked and found the message, and has not committed yet.
+func TestAMessageIsNotRemovedFromUnderARetry(t *testing.T) {
+	for name, ask := range map[string]func(o *office, id string, e *webhooks.Endpoint) error{
+		"retry": func(o *office, id string, e *webhooks.Endpoint) error {
+			_, err := o.Retry(context.Background(), id+"."+e.ID, webhooks.Limits{})
+			return err
+		},
+		"replay": func(o *office, _ string, e *webhooks.Endpoint) error {
+			done, err := o.Replay(context.Background(), e.ID, webhooks.ReplayRequest{Since: time.Now().Add(-3 * time.Hour)}, webhooks.Limits{})
+			if err == nil && (done.Deliveries != 1 || done.Gone != 0) {
+				err = errors.New("it did not find the message")
+			}
+			return err
+		},
+	} {
+		for _, kept := range []bool{false, true} {
+			if kept && name == "replay" {
+				continue // it looks at the log alone
+			}
+			t.Run(name, func(t *testing.T) {
+				keys, database := keysetFile(t), sqldbtest.PostgresURL(t)
+				o, other := newOffice(t, sqldbtest.Open(t, database), keys), newOffice(t, sqldbtest.Open(t, database), keys)
+				b, bad := newBMS(t), newBMS(t)
+				bad.says(http.StatusTeapot)
+				e, _ := o.endpoint(b.URL)
+				needs, _ := o.endpoint(bad.URL)
+				id := o.say(1)[0]
+				await(t, "one has it and one has not", func() bool {
+					return o.delivery(id, e).Status == "delivered" && len(o.delivery(id, needs).Tried) == 1
+				})
+				o.ages()
+				if kept {
+					o.sweep() // it is kept for the other endpoint
+				}
+				o.exec(`DELETE FROM deliveries WHERE endpoint_id = ?`, needs.ID)
+				tx, err := o.db.Writer().BeginTxx(t.Context(), nil)
+				must(t, err)
+				defer func() { _ = tx.Rollback() }()
+				_, err = tx.ExecContext(t.Context(), `SELECT 1 FROM deliveries WHERE endpoint_id = $1 FOR UPDATE`, e.ID)
+				must(t, err)
+				asked, swept := make(chan error, 1), make(chan struct{})
+				go func() { asked <- ask(other, id, e) }()
+				await(t, "somebody has found it", func() bool { return waiting(t, o.db) == 1 })
+				go func() { o.sweep(); close(swept) }()
+				await(t, "retention is through, or waits", func() bool {
+					select {
+					case <-swept:
+						return true
+					default:
+						return waiting(t, o.db) == 2
+					}
+				})
+				must(t, tx.Commit())
+				must(t, <-asked)
+				<-swept
+				await(t, "it is delivered again", func() bool { return o.delivery(id, e).Status != "waiting" })
+				if d := o.delivery(id, e); d.Status != "delivered" || b.times()[id] != 2 {
+					t.Errorf("it came %d times; it is %s: %+v", b.times()[id], d.Status, d.Tried)
+				}
+			})
+		}
+	}
+}
+
+// What retention has removed is said to be gone.
+func TestAGoneMessageIsNotRetried(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		o, b := newOffice(t, db, keysetFile(t)), newBMS(t)
+		e, _ := o.endpoint(b.URL)
+		id := o.say(1)[0]
+		o.settled()
+		o.ages()
+		o.sweep()
+		if _, err := o.Retry(t.Context(), id+"."+e.ID, webhooks.Limits{}); !errors.Is(err, webhooks.ErrMessageGone) {
+			t.Errorf("%v, want that the message is gone", err)
+		}
+		if d := o.delivery(id, e); d.Status != "delivered" || d.Attempts != 1 {
+			t.Errorf("it is %s after %d attempts", d.Status, d.Attempts)
+		}
+		none := "0193f5a0-7d1c-7000-8000-000000000001." + e.ID
+		if _, err := o.Retry(t.Context(), none, webhooks.Limits{}); !errors.Is(err, webhooks.ErrNoDelivery) {
+			t.Errorf("one that never was: %v", err)
+		}
+		if n := o.count(`SELECT COUNT(*) FROM audit_log WHERE action = 'delivery.retry'`); n != 0 {
+			t.Errorf("%d retries are in the audit log", n)
+		}
+	})
+}
+
+// One that waits and is retried by hand stays before those that wait behind it; one that had been settled comes after all.
+func TestRetriesAndReplaysKeepTheOrder(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		o, b := newOffice(t, db, keysetFile(t)), newBMS(t)
+		e, _ := o.endpoint(b.URL, ordered)
+		done := o.say(2)
+		o.settled()
+		b.says(http.StatusInternalServerError)
+		ids := o.sayAtOnce(3)
+		await(t, "the first has failed", func() bool { return len(o.delivery(ids[0], e).Tried) == 1 })
+		before := len(b.got())
+		_, err := o.Retry(t.Context(), done[1]+"."+e.ID, webhooks.Limits{})
+		must(t, err)
+		_, err = o.Replay(t.Context(), e.ID, webhooks.ReplayRequest{Since: time.Now().Add(-time.Hour)}, webhooks.Limits{})
+		must(t, err)
+		b.says(http.StatusOK)
+		_, err = o.Retry(t.Context(), ids[0]+"."+e.ID, webhooks.Limits{})
+		must(t, err)
+		o.settled()
+		if got, want := b.ids()[before:], slices.Concat(ids, done[1:], done[:1]); !slices.Equal(got, want) {
+			t.Errorf("it got\n%v, want\n%v", got, want)
+		}
+	})
+}
