@@ -52,7 +52,9 @@ func TestWhatWasNotFinishedDoesNotShiftTheSchedule(t *testing.T) {
 		b.says(http.StatusInternalServerError)
 		close(release)
 		next := newOffice(t, db, keys)
-		await(t, "it is sent again", func() bool { return len(next.delivery(id, e).Tried) == 2 && next.delivery(id, e).Tried[0].Status == 500 })
+		await(t, "it is sent again", func() bool {
+			return len(next.delivery(id, e).Tried) == 2 && next.delivery(id, e).Tried[0].Status == 500
+		})
 		d := next.delivery(id, e)
 		if d.Attempts != 2 || d.Tried[1].Outcome != "canceled" {
 			t.Fatalf("its attempts are %+v", d)

@@ -142,7 +142,7 @@ func checkSubjects(patterns []string) error {
 		case s == "" || err != nil:
 			return invalid.Field("subjects", "%s", events.ErrPattern)
 		case !pattern.Spoken():
-			return invalid.Field("subjects", "must be able to match what the gateway says: gatehouse.%s, each with what follows", strings.Join(events.SpokenKinds(), ".>, gatehouse."))
+			return invalid.Field("subjects", "must be able to match what the gateway says: gatehouse.%s.>", strings.Join(events.SpokenKinds(), ".>, gatehouse."))
 		case slices.Contains(patterns[:i], s):
 			return invalid.Field("subjects", "must name each pattern once")
 		}
