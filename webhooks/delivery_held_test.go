@@ -173,3 +173,31 @@ func TestOneReplicaAtATimeTakesTheNext(t *testing.T) {
 		t.Errorf("it got %v, want %v", got, ids)
 	}
 }
+
+// A replay has read which messages there are when one of them is removed. It sends the others, and says so.
+func TestAReplaySaysWhatIsGone(t *testing.T) {
+	db := sqldbtest.Open(t, sqldbtest.PostgresURL(t))
+	o, b := newOffice(t, db, keysetFile(t)), newBMS(t)
+	e, _ := o.endpoint(b.URL)
+	ids := o.say(2)
+	o.settled()
+	tx, err := db.Writer().BeginTxx(t.Context(), nil)
+	must(t, err)
+	defer func() { _ = tx.Rollback() }()
+	_, err = tx.ExecContext(t.Context(), `DELETE FROM messages WHERE id = $1`, ids[0])
+	must(t, err)
+	var done webhooks.Replayed
+	asked := make(chan error, 1)
+	go func() {
+		var err error
+		done, err = o.Replay(context.Background(), e.ID, webhooks.ReplayRequest{Since: time.Now().Add(-time.Hour)}, webhooks.Limits{})
+		asked <- err
+	}()
+	await(t, "it waits for the message", func() bool { return waiting(t, db) == 1 })
+	must(t, tx.Commit())
+	must(t, <-asked)
+	o.settled()
+	if times := b.times(); done.Deliveries != 1 || done.Gone != 1 || times[ids[0]] != 1 || times[ids[1]] != 2 {
+		t.Errorf("it came to %+v, and the messages came %v times", done, times)
+	}
+}
