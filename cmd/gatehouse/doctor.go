@@ -17,6 +17,9 @@ import (
 type doctorCommand struct {
 	Config
 	JSON bool `env:"-" help:"Print JSON."`
+
+	unread bool // the database cannot be opened
+	inside bool // the public URL leads to a gateway
 }
 
 // finding is the outcome of one check.
@@ -74,7 +77,7 @@ func (c *doctorCommand) checks() []check {
 		{"NATS", c.checkBus},
 		{"egress", c.checkEgressFiles},
 	}
-	far := &doorflowCheck{config: &c.Config}
+	far := &doorflowCheck{config: &c.Config, reach: reach{url: c.DoorflowAPIURL, variable: "GATEHOUSE_DOORFLOW_API_URL"}}
 	if c.doorflow() {
 		checks = append(checks, []check{
 			{"DoorFlow: DNS", far.dns},
@@ -88,11 +91,19 @@ func (c *doctorCommand) checks() []check {
 	} else {
 		checks = append(checks, check{"DoorFlow", far.none})
 	}
-	checks = append(checks, (&doordeckCheck{doctorCommand: c}).checks()...)
+	checks = append(checks, (&doordeckCheck{doctorCommand: c, reach: reach{url: c.DoordeckAPIURL, variable: "GATEHOUSE_DOORDECK_API_URL"}}).checks()...)
 	if c.doordeck() {
 		checks = append(checks, check{"operations on NATS", c.checkOperations})
 	}
-	return append(checks, check{"running gateway", c.checkGateway}, check{"public URL", c.checkPublicURL})
+	checks = append(checks, []check{
+		{"running gateway", c.checkGateway},
+		{"public name", c.checkPublicName},
+		{"public URL", c.checkPublicURL},
+	}...)
+	if c.doorflow() {
+		checks = append(checks, check{"webhook URL", c.checkWebhookURL}, check{"webhooks", c.checkArrivals})
+	}
+	return checks
 }
 
 type check struct {
@@ -108,13 +119,13 @@ func (c *doctorCommand) Run(ctx context.Context, k *kong.Context, t *terminal) e
 		}
 	}
 	var findings []finding
-	failed := false
+	count := map[status]int{}
 	for _, check := range c.checks() {
 		ctx, cancel := context.WithTimeout(ctx, doctorTimeout)
 		f := check.run(ctx)
 		cancel()
 		f.Check = check.name
-		failed = failed || f.Status == statusFail
+		count[f.Status]++
 		findings = append(findings, f)
 		if !c.JSON {
 			if err := f.print(t); err != nil { // each as it is known: some take seconds
@@ -122,20 +133,39 @@ func (c *doctorCommand) Run(ctx context.Context, k *kong.Context, t *terminal) e
 			}
 		}
 	}
-	if c.JSON {
-		if err := writeJSON(t.out, map[string]any{"version": version(), "settings": settings, "checks": findings}); err != nil {
-			return err
-		}
-	} else if c.NATSURL != "" {
-		fmt.Fprintln(t.out)
-		if err := printNATSBlock(t.out, "GATEWAY_KEY", "APP_KEY"); err != nil {
-			return err
-		}
+	if err := c.conclude(t, settings, findings, count); err != nil {
+		return err
 	}
-	if failed {
+	if count[statusFail] > 0 {
 		return errReported
 	}
 	return nil
+}
+
+// conclude prints what belongs behind the checks: for programs, all of it.
+func (c *doctorCommand) conclude(t *terminal, settings []setting, findings []finding, count map[status]int) error {
+	var block strings.Builder
+	if c.NATSURL != "" {
+		if err := printNATSBlock(&block, "GATEWAY_KEY", "APP_KEY"); err != nil {
+			return err
+		}
+	}
+	if c.JSON {
+		report := map[string]any{"version": version(), "settings": settings, "checks": findings}
+		if c.NATSURL != "" {
+			report["nats_configuration"] = block.String()
+		}
+		return writeJSON(t.out, report)
+	}
+	verdict := "Nothing is wrong."
+	if count[statusFail]+count[statusWarn] > 0 {
+		verdict = fmt.Sprintf("%d wrong (FAIL), %d to look at (WARN).", count[statusFail], count[statusWarn])
+	}
+	_, err := fmt.Fprintf(t.out, "\n%s\n", verdict)
+	if err == nil && c.NATSURL != "" {
+		_, err = fmt.Fprintf(t.out, "\n%s", block.String())
+	}
+	return err
 }
 
 // effective lists the settings as they are after flags, variables, files and defaults. A secret prints as
@@ -172,9 +202,9 @@ func printSettings(t *terminal, settings []setting) error {
 
 func (f finding) print(t *terminal) error {
 	status := fmt.Sprintf("%-5s", strings.ToUpper(string(f.Status)))
-	_, err := fmt.Fprintf(t.out, "%s %-18s %s\n", paint(t.out, toneOf(status), status), f.Check, printable(f.Detail))
+	_, err := fmt.Fprintf(t.out, "%s %-20s %s\n", paint(t.out, toneOf(status), status), f.Check, printable(f.Detail))
 	if err == nil && f.Fix != "" {
-		_, err = fmt.Fprintf(t.out, "%25s→ %s\n", "", f.Fix)
+		_, err = fmt.Fprintf(t.out, "%27s→ %s\n", "", f.Fix)
 	}
 	return err
 }

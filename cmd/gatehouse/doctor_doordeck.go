@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"net"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -17,6 +15,7 @@ import (
 // doordeckCheck is what doctor looks at on Doordeck's side.
 type doordeckCheck struct {
 	*doctorCommand
+	reach
 	client *doordeck.Client
 	issuer doordeck.Issuer
 	now    time.Time     // Doordeck's; zero when it did not answer
@@ -37,6 +36,8 @@ func (d *doordeckCheck) checks() []check {
 	}
 	return []check{
 		{"Doordeck: key", d.key},
+		{"Doordeck: DNS", d.dns},
+		{"Doordeck: TLS", d.tls},
 		{"Doordeck: API", d.api},
 		{"Doordeck: clock", d.clock},
 		{"Doordeck: identities", d.identities},
@@ -54,6 +55,9 @@ func (d *doordeckCheck) key(context.Context) finding {
 
 // api asks for the time, which needs no token.
 func (d *doordeckCheck) api(ctx context.Context) finding {
+	if d.lost {
+		return off("unknown: there is no address")
+	}
 	client, err := d.doordeckClient(nil)
 	if err != nil {
 		return fail("correct GATEHOUSE_DOORDECK_API_URL", "%s", oneLine(err))
@@ -61,7 +65,7 @@ func (d *doordeckCheck) api(ctx context.Context) finding {
 	began := time.Now()
 	now, err := client.Time(ctx)
 	if err != nil {
-		return fail("check GATEHOUSE_DOORDECK_API_URL, and what stands between this machine and it", "%s", oneLine(err))
+		return fail(d.fix(), "%s", oneLine(err))
 	}
 	took := time.Since(began)
 	d.client, d.now, d.skew = client, now, time.Since(now.Add(took/2)).Round(100*time.Millisecond)
@@ -144,16 +148,9 @@ func (d *doordeckCheck) token(ctx context.Context, i sharing.Identity) *finding 
 
 // askIdentities asks the gateway that runs.
 func (d *doordeckCheck) askIdentities(ctx context.Context) ([]sharing.Identity, error) {
-	if d.TLSCertFile != "" || d.AdminAddr != "" {
-		return nil, errors.New("ask with gatehouse identities list")
-	}
-	_, port, err := net.SplitHostPort(d.Addr)
+	here, err := d.here()
 	if err != nil {
 		return nil, err
 	}
-	c := &client{
-		URL: &url.URL{Scheme: "http", Host: net.JoinHostPort("127.0.0.1", port)}, Token: d.AdminToken,
-		adminToken: filepath.Join(d.DataDir, "admin-token"),
-	}
-	return list[sharing.Identity](ctx, c, "/v1/identities", url.Values{}, 1000)
+	return list[sharing.Identity](ctx, here, "/v1/identities", url.Values{}, 1000)
 }

@@ -3,12 +3,9 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -19,16 +16,13 @@ import (
 
 // doorflowCheck is what doctor looks at on DoorFlow's side. What one check learns the next ones use.
 type doorflowCheck struct {
+	reach
 	config *Config
-	lost   bool           // its name is not found
 	answer *http.Response // of the API, without its body; nil when there was none
 	skew   time.Duration  // of this machine's clock, positive when it is ahead
 }
 
-const (
-	fixNetwork = "check GATEHOUSE_DOORFLOW_API_URL, and what stands between this machine and it"
-	fixPortal  = "compare GATEHOUSE_DOORFLOW_CLIENT_ID and …_CLIENT_SECRET with DoorFlow's developer portal"
-)
+const fixPortal = "compare GATEHOUSE_DOORFLOW_CLIENT_ID and …_CLIENT_SECRET with DoorFlow's developer portal"
 
 // none stands for all the others where there is no DoorFlow.
 func (d *doorflowCheck) none(context.Context) finding {
@@ -36,43 +30,6 @@ func (d *doorflowCheck) none(context.Context) finding {
 		Status: statusOff, Detail: "no OAuth application is configured",
 		Fix: "set GATEHOUSE_DOORFLOW_CLIENT_ID and GATEHOUSE_DOORFLOW_CLIENT_SECRET",
 	}
-}
-
-func (d *doorflowCheck) dns(ctx context.Context) finding {
-	host := d.config.DoorflowAPIURL.Hostname()
-	began := time.Now()
-	addrs, err := net.DefaultResolver.LookupHost(ctx, host)
-	if d.lost = err != nil; d.lost {
-		return fail("check the name in GATEHOUSE_DOORFLOW_API_URL and this machine's resolver", "%s", oneLine(err))
-	}
-	return ok("%s is %s (%d ms)", host, strings.Join(addrs, ", "), time.Since(began).Milliseconds())
-}
-
-func (d *doorflowCheck) tls(ctx context.Context) finding {
-	u := d.config.DoorflowAPIURL
-	switch {
-	case d.lost:
-		return off("unknown: there is no address")
-	case u.Scheme != "https":
-		return off("http on this machine: a stand-in")
-	}
-	port := u.Port()
-	if port == "" {
-		port = "443"
-	}
-	conn, err := (&tls.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
-	if unknown, is := errors.AsType[*tls.CertificateVerificationError](err); is {
-		return fail("a proxy that opens TLS? give its CA to this machine; or check its clock", "%s", oneLine(unknown))
-	}
-	if err != nil {
-		return fail(fixNetwork, "%s", oneLine(err))
-	}
-	defer conn.Close()
-	state := conn.(*tls.Conn).ConnectionState()
-	f := validity(state.PeerCertificates[0].NotBefore, state.PeerCertificates[0].NotAfter)
-	f.Detail = tls.VersionName(state.Version) + ", certificate " + f.Detail
-	f.Fix = "" // not ours to renew
-	return f
 }
 
 // api asks without a token: "unauthorized" is the answer of a healthy API.
@@ -83,7 +40,7 @@ func (d *doorflowCheck) api(ctx context.Context) finding {
 	began := time.Now()
 	resp, err := d.get(ctx, d.config.DoorflowAPIURL.JoinPath("api/3/account").String())
 	if err != nil {
-		return fail(fixNetwork, "%s", oneLine(err))
+		return fail(d.fix(), "%s", oneLine(err))
 	}
 	took := time.Since(began)
 	d.answer = resp

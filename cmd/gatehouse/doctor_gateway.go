@@ -64,24 +64,3 @@ func (c *doctorCommand) checkGateway(ctx context.Context) finding {
 	}
 	return ok("%s", r)
 }
-
-// checkPublicURL looks whether the way in from outside leads to a gateway. It proves nothing about how it
-// looks from DoorFlow's network, but finds most names and proxies that are wrong.
-func (c *doctorCommand) checkPublicURL(ctx context.Context) finding {
-	if !c.runs(ctx) {
-		return off("no gateway runs; start it and ask again")
-	}
-	const fix = "check GATEHOUSE_PUBLIC_URL, its DNS name and the proxy in front"
-	url := c.PublicURL.JoinPath("livez").String()
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	defer transport.CloseIdleConnections()
-	body, code, err := fetch(ctx, transport, url)
-	var live ready
-	switch {
-	case err != nil:
-		return warn(fix, "%s: %s", url, oneLine(err))
-	case code != http.StatusOK || json.Unmarshal(body, &live) != nil || live.Status != "ok":
-		return warn(fix, "%s does not lead to a gateway (%d)", url, code)
-	}
-	return ok("%s answers", c.PublicURL)
-}

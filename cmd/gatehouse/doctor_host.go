@@ -114,11 +114,15 @@ func (c *doctorCommand) peek(ctx context.Context, look func(*sqldb.DB) (finding,
 			return off("%s", errNothingThere)
 		}
 	}
+	if c.unread {
+		return off("unknown: the database cannot be read")
+	}
 	var f finding
 	err := c.withDatabase(ctx, sqldb.LockMade, func(db *sqldb.DB) (err error) {
 		f, err = look(db)
 		return err
 	})
+	c.unread = err != nil && !errors.Is(err, sqldb.ErrInUse)
 	switch {
 	case errors.Is(err, sqldb.ErrInUse):
 		return off("a gateway is running on this directory; see below for what it says")
@@ -284,7 +288,10 @@ func validity(from, until time.Time) finding {
 
 func (c *doctorCommand) checkBus(ctx context.Context) finding {
 	if c.NATSURL == "" {
-		return ok("embedded")
+		if c.NATSListen == "" {
+			return ok("embedded, for this process only")
+		}
+		return ok("embedded, on %s", c.NATSListen)
 	}
 	detail, err := events.Inspect(ctx, events.BusConfig{
 		URL: c.NATSURL, CredsFile: c.NATSCredsFile, CAFile: c.NATSCAFile, Replicas: c.NATSReplicas, Retention: c.Retention,

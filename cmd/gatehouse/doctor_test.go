@@ -45,7 +45,7 @@ func diagnose(t *testing.T, env map[string]string) diagnosis {
 		if c.Status == "fail" {
 			failed = 1
 		}
-		if (c.Status == "fail" || c.Status == "warn") && c.Fix == "" && c.Check != "DoorFlow: TLS" {
+		if (c.Status == "fail" || c.Status == "warn") && c.Fix == "" {
 			t.Errorf("%s: %s does not say what to do", c.Check, c.Detail)
 		}
 	}
@@ -64,7 +64,7 @@ func (d diagnosis) wants(t *testing.T, check, status, text string) {
 
 func TestDoctorBesideAGateway(t *testing.T) {
 	g := newGateway(t, nil)
-	newCloud(t, g)
+	df := newCloud(t, g)
 	before := diagnose(t, g.env)
 	before.wants(t, "running gateway", "off", g.addr)
 	before.wants(t, "listeners", "ok", "free")
@@ -75,11 +75,17 @@ func TestDoctorBesideAGateway(t *testing.T) {
 	d := diagnose(t, g.env)
 	for check, status := range map[string]string{
 		"data directory": "ok", "disk": "ok", "database": "off", "key set": "off", "listeners": "off", "NATS": "ok",
-		"DoorFlow: DNS": "ok", "DoorFlow: API": "ok", "clock": "ok", "OAuth application": "ok", "redirect URI": "warn",
-		"webhook secret": "ok", "running gateway": "ok", "public URL": "ok",
+		"DoorFlow: DNS": "off", "DoorFlow: API": "ok", "clock": "ok", "OAuth application": "ok", "redirect URI": "warn",
+		"webhook secret": "ok", "running gateway": "ok", "public name": "off", "public URL": "ok", "webhook URL": "ok", "webhooks": "off",
 	} {
 		d.wants(t, check, status, "")
 	}
+	other := maps.Clone(g.env)
+	other["GATEHOUSE_DOORFLOW_WEBHOOK_SECRETS"] = "another-secret-1234"
+	df.connected(g)
+	odd := diagnose(t, other)
+	odd.wants(t, "webhook URL", "fail", "401")
+	odd.wants(t, "webhooks", "warn", "none has come yet")
 	g.stop()
 	after := diagnose(t, g.env)
 	after.wants(t, "database", "ok", "schema up to date")
@@ -106,6 +112,8 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 	}{
 		{"the client secret", map[string]string{"GATEHOUSE_DOORFLOW_CLIENT_SECRET": "another-secret-1234"}, "OAuth application", "fail", "does not accept"},
 		{"the redirect URI", map[string]string{"GATEHOUSE_PUBLIC_URL": "https://elsewhere.example.com"}, "redirect URI", "fail", "https://elsewhere.example.com/oauth/callback"},
+		{"a public URL inside", map[string]string{"GATEHOUSE_PUBLIC_URL": "https://10.1.2.3"}, "public name", "warn", "not a public address"},
+		{"a public URL of nobody", map[string]string{"GATEHOUSE_PUBLIC_URL": "https://gatehouse.invalid"}, "public name", "fail", "gatehouse.invalid"},
 		{"DNS", map[string]string{"GATEHOUSE_DOORFLOW_API_URL": "https://doorflow.invalid"}, "DoorFlow: DNS", "fail", "doorflow.invalid"},
 		{"the certificate of the API", map[string]string{"GATEHOUSE_DOORFLOW_API_URL": untrusted(t)}, "DoorFlow: TLS", "fail", "certificate"},
 		{"nothing at the API's address", map[string]string{"GATEHOUSE_DOORFLOW_API_URL": "http://" + freeAddr(t)}, "DoorFlow: API", "fail", "refused"},
@@ -213,6 +221,9 @@ func TestDoctorMakesNoStreams(t *testing.T) {
 	}
 	g.start()
 	diagnose(t, g.env).wants(t, "NATS", "ok", "as they should be")
+	if _, stdout, _ := command(t, g.env, "doctor", "--json"); !strings.Contains(stdout, `"nats_configuration": "# accounts, `) {
+		t.Errorf("no block for the server's configuration: %s", stdout)
+	}
 }
 
 // untrusted is the URL of a server whose certificate nobody signed.
@@ -286,7 +297,7 @@ func certificate(t *testing.T, host string, remaining time.Duration) map[string]
 func TestDoctorPrintsForPeople(t *testing.T) {
 	g := newGateway(t, nil)
 	_, stdout, _ := command(t, g.env, "doctor")
-	for _, want := range []string{"GATEHOUSE_ADMIN_TOKEN", "REDACTED", "FAIL  DoorFlow: API", "\n" + strings.Repeat(" ", 25) + "→ "} {
+	for _, want := range []string{"GATEHOUSE_ADMIN_TOKEN", "REDACTED", "FAIL  DoorFlow: API", "\n" + strings.Repeat(" ", 27) + "→ "} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("no %q in\n%s", want, stdout)
 		}

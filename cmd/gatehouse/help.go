@@ -98,6 +98,9 @@ func refuse(parser *kong.Kong, args []string, err error) int {
 		return exitUsage
 	}
 	line := oneLine(err)
+	if node != nil {
+		line = strings.TrimPrefix(line, node.Path()+": ") // of what is found wrong with the configuration
+	}
 	if !strings.Contains(line, "GATEHOUSE_") && !strings.Contains(line, "did you mean") {
 		line += "; see gatehouse --help"
 		if node != nil {
