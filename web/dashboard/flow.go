@@ -80,7 +80,7 @@ func (d *Dashboard) flow(r Reading) flow {
 	f.Branches = append(f.Branches, deliveries)
 	if d.Identities.Of != nil {
 		f.Branches = append(f.Branches, station{
-			Name: "Operations", Icon: "door", Rate: rate("operations"), Of: "a minute", Tone: "good", State: "Ready", Note: most(r.Now["under way"]) + " under way",
+			Name: "Operations", Icon: "door", Rate: rate("operations"), Of: "a minute", Moving: rate("operations") > 0, Tone: "good", State: "Ready", Note: most(r.Now["under way"]) + " under way",
 		})
 	}
 	f.draw(r)
