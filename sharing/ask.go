@@ -70,7 +70,7 @@ func (s *Service) doors(ctx context.Context, identity string, body []byte) (any,
 	if limit < 1 || limit > maxDoors {
 		return nil, invalid.Field("limit", "must be a number from 1 to %d", maxDoors)
 	}
-	page, next, err := s.identities.Doors(ctx, identity, q.After, limit)
+	page, next, err := s.identities.Doors(ctx, identity, "", q.After, limit)
 	return list[Door]{page, next}, err
 }
 

@@ -65,8 +65,9 @@ func (i *Identities) ask(ctx context.Context, name string, call func(context.Con
 }
 
 // Doors returns a page of the locks that an identity may share, by name, and the cursor of the next page, "" at
-// the end. Errors: ErrNoIdentity, ErrDoordeckRefuses, *AwayError, *invalid.Error.
-func (i *Identities) Doors(ctx context.Context, name, after string, limit int) (page []Door, more string, err error) {
+// the end. With search only those whose name has it in it, in capitals or not. Errors: ErrNoIdentity,
+// ErrDoordeckRefuses, *AwayError, *invalid.Error.
+func (i *Identities) Doors(ctx context.Context, name, search, after string, limit int) (page []Door, more string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, doorsFor)
 	defer cancel()
 	var locks []doordeck.NamedLock
@@ -76,6 +77,10 @@ func (i *Identities) Doors(ctx context.Context, name, after string, limit int) (
 	})
 	if err != nil {
 		return nil, "", doorError(ctx, err)
+	}
+	if search != "" {
+		wanted := strings.ToLower(search)
+		locks = slices.DeleteFunc(locks, func(l doordeck.NamedLock) bool { return !strings.Contains(strings.ToLower(l.Name), wanted) })
 	}
 	locks, more, err = paged(locks, after, limit, func(l doordeck.NamedLock) string { return l.Name + "\x00" + string(l.ID) })
 	if err != nil {

@@ -29,7 +29,7 @@ func TestDoors(t *testing.T) {
 		var ids []doordeck.LockID
 		after, n := "", 0
 		for {
-			page, next, err := r.Doors(t.Context(), "acme", after, limit)
+			page, next, err := r.Doors(t.Context(), "acme", "", after, limit)
 			must(t, err)
 			for _, d := range page {
 				if d.Connected == nil || d.Role != doordeck.RoleAdmin || *d.Connected == (d.ID == doordecksim.LockBoat) || d.BatchSharing == (d.ID == doordecksim.LockArchive || d.ID == doordecksim.LockLoading) {
@@ -48,13 +48,16 @@ func TestDoors(t *testing.T) {
 			t.Errorf("%d pages of %q", n, ids)
 		}
 	}
-	if page, _, err := r.Doors(t.Context(), "ben", "", 100); err != nil || len(page) != 2 {
+	if page, _, err := r.Doors(t.Context(), "ben", "", "", 100); err != nil || len(page) != 2 {
 		t.Errorf("%+v, %v", page, err)
+	}
+	if page, next, err := r.Doors(t.Context(), "acme", "DO", "", 100); err != nil || next != "" || len(page) != 1 || page[0].ID != doordecksim.LockFront {
+		t.Errorf("searching for DO finds %+v, %v", page, err)
 	}
 	if n := c.Stats().MaxInFlight[doordecksim.RouteLock]; n > 8 {
 		t.Errorf("%d at once", n)
 	}
-	if _, _, err := r.Doors(t.Context(), "acme", "!", 100); err == nil {
+	if _, _, err := r.Doors(t.Context(), "acme", "", "!", 100); err == nil {
 		t.Error("any cursor will do")
 	}
 }
@@ -106,7 +109,7 @@ func TestDoorsWhileDoordeckIsAway(t *testing.T) {
 	for status, want := range map[int]error{503: sharing.ErrDoordeckAway, 429: sharing.ErrDoordeckBusy, 400: sharing.ErrDoordeckRefuses} {
 		for _, route := range []string{doordecksim.RouteShareable, doordecksim.RouteLock} {
 			c.Faults().Fail(route, -1, status)
-			if _, _, err := r.Doors(t.Context(), "acme", "", 10); !errors.Is(err, want) {
+			if _, _, err := r.Doors(t.Context(), "acme", "", "", 10); !errors.Is(err, want) {
 				t.Errorf("%d: %v", status, err)
 			}
 			c.Faults().Reset()

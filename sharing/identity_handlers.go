@@ -40,44 +40,71 @@ func (h *IdentityHandlers) Create(c echo.Context) error {
 	if err := invalid.Body(c.Response(), c.Request(), maxIdentityBody, &q); err != nil {
 		return err
 	}
-	made, err := h.Of.Create(c.Request().Context(), q)
+	made, err := h.CreateFor(c, q)
 	if err != nil {
 		return err
 	}
 	return c.JSON(http.StatusCreated, made)
 }
 
+// CreateFor is Identities.Create for the caller of a request.
+func (h *IdentityHandlers) CreateFor(c echo.Context, q IdentityRequest) (Identity, error) {
+	if h.Of == nil {
+		return Identity{}, ErrOff
+	}
+	return h.Of.Create(c.Request().Context(), q)
+}
+
 // List is GET /v1/identities.
 func (h *IdentityHandlers) List(c echo.Context) error {
-	if h.Of == nil {
-		return ErrOff
-	}
-	limit, err := invalid.Limit(c.QueryParam("limit"), defaultPage, maxPage)
-	if err != nil {
-		return err
-	}
-	page, next, err := h.Of.List(c.Request().Context(), c.QueryParam("after"), limit, h.allowed(c))
+	page, next, err := h.Page(c)
 	if err != nil {
 		return err
 	}
 	return c.JSON(http.StatusOK, list[Identity]{page, next})
 }
 
+// Page returns the identities that a request's query asks for and its caller may see, and the cursor of the next page.
+func (h *IdentityHandlers) Page(c echo.Context) ([]Identity, string, error) {
+	if h.Of == nil {
+		return nil, "", ErrOff
+	}
+	limit, err := invalid.Limit(c.QueryParam("limit"), defaultPage, maxPage)
+	if err != nil {
+		return nil, "", err
+	}
+	return h.Of.List(c.Request().Context(), c.QueryParam("after"), limit, h.allowed(c))
+}
+
 // Get is GET /v1/identities/:name.
 func (h *IdentityHandlers) Get(c echo.Context) error {
-	return h.answer(c, nil, func(name string) (Identity, error) { return h.Of.Get(c.Request().Context(), name) })
+	return h.answer(c, nil, func() (Identity, error) { return h.Find(c) })
+}
+
+// Find reads the identity that the path names.
+func (h *IdentityHandlers) Find(c echo.Context) (Identity, error) {
+	name, err := h.identity(c)
+	if err != nil {
+		return Identity{}, err
+	}
+	return h.Of.Get(c.Request().Context(), name)
 }
 
 // Delete is DELETE /v1/identities/:name.
 func (h *IdentityHandlers) Delete(c echo.Context) error {
+	if err := h.DeleteFound(c); err != nil {
+		return err
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+// DeleteFound deletes the identity that the path names.
+func (h *IdentityHandlers) DeleteFound(c echo.Context) error {
 	name, err := h.identity(c)
 	if err != nil {
 		return err
 	}
-	if err := h.Of.Delete(c.Request().Context(), name); err != nil {
-		return err
-	}
-	return c.NoContent(http.StatusNoContent)
+	return h.Of.Delete(c.Request().Context(), name)
 }
 
 // Register is POST /v1/identities/:name/register.
@@ -85,15 +112,33 @@ func (h *IdentityHandlers) Register(c echo.Context) error {
 	var in struct {
 		NewKey *bool `json:"new_key"`
 	}
-	return h.answer(c, &in, func(name string) (Identity, error) { return h.Of.Register(c.Request().Context(), name, in.NewKey) })
+	return h.answer(c, &in, func() (Identity, error) { return h.RegisterFound(c, in.NewKey) })
+}
+
+// RegisterFound is Identities.Register for the identity that the path names.
+func (h *IdentityHandlers) RegisterFound(c echo.Context, newKey *bool) (Identity, error) {
+	name, err := h.identity(c)
+	if err != nil {
+		return Identity{}, err
+	}
+	return h.Of.Register(c.Request().Context(), name, newKey)
 }
 
 // Verify is POST /v1/identities/:name/verify.
 func (h *IdentityHandlers) Verify(c echo.Context) error {
 	var in struct {
-		Method doordeck.Method `json:"method"`
+		Method string `json:"method"`
 	}
-	return h.answer(c, &in, func(name string) (Identity, error) { return h.Of.Verify(c.Request().Context(), name, in.Method) })
+	return h.answer(c, &in, func() (Identity, error) { return h.VerifyFound(c, in.Method) })
+}
+
+// VerifyFound is Identities.Verify for the identity that the path names.
+func (h *IdentityHandlers) VerifyFound(c echo.Context, method string) (Identity, error) {
+	name, err := h.identity(c)
+	if err != nil {
+		return Identity{}, err
+	}
+	return h.Of.Verify(c.Request().Context(), name, doordeck.Method(method))
 }
 
 // Check is POST /v1/identities/:name/check.
@@ -101,13 +146,22 @@ func (h *IdentityHandlers) Check(c echo.Context) error {
 	var in struct {
 		Code string `json:"code"`
 	}
-	return h.answer(c, &in, func(name string) (Identity, error) { return h.Of.Check(c.Request().Context(), name, in.Code) })
+	return h.answer(c, &in, func() (Identity, error) { return h.CheckFound(c, in.Code) })
 }
 
-// answer reads the request, unless in is nil, and answers with the identity that comes of it.
-func (h *IdentityHandlers) answer(c echo.Context, in any, do func(name string) (Identity, error)) error {
+// CheckFound is Identities.Check for the identity that the path names.
+func (h *IdentityHandlers) CheckFound(c echo.Context, code string) (Identity, error) {
 	name, err := h.identity(c)
 	if err != nil {
+		return Identity{}, err
+	}
+	return h.Of.Check(c.Request().Context(), name, code)
+}
+
+// answer reads the request, unless in is nil, and answers with the identity that comes of it. An identity that is
+// not there is said before what is wrong with the request.
+func (h *IdentityHandlers) answer(c echo.Context, in any, do func() (Identity, error)) error {
+	if _, err := h.identity(c); err != nil {
 		return err
 	}
 	if in != nil {
@@ -115,7 +169,7 @@ func (h *IdentityHandlers) answer(c echo.Context, in any, do func(name string) (
 			return err
 		}
 	}
-	identity, err := do(name)
+	identity, err := do()
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse/doordeck"
 	"gatehouse/internal/invalid"
 	"gatehouse/internal/sqldb"
 )
@@ -55,6 +56,19 @@ type Verification struct {
 	ExpiresAt time.Time `json:"expires_at"`
 	// WrongCodes is how many have been tried and were not it.
 	WrongCodes int `json:"wrong_codes"`
+}
+
+// Methods are the ways in which a code can reach the identity's person, those first that Doordeck prefers. Doordeck
+// sends codes to verified addresses only.
+func (i Identity) Methods() []string {
+	var methods []string
+	if i.Email != "" && i.EmailVerified {
+		methods = append(methods, string(doordeck.Email))
+	}
+	if i.Telephone != "" && i.TelephoneVerified {
+		methods = append(methods, string(doordeck.SMS), string(doordeck.Telephone))
+	}
+	return methods
 }
 
 func (r row) shown() Identity {

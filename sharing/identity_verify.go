@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"gatehouse/doordeck"
@@ -16,8 +17,8 @@ const (
 	// sendAgain is how soon a second wish for a code by the same way is taken for the first: two clicks, two
 	// replicas, an answer that was lost.
 	sendAgain = 20 * time.Second
-	// maxWrong is how many wrong codes may be tried for one that was sent.
-	maxWrong = 5
+	// MaxWrongCodes is how many wrong codes may be tried for one that was sent.
+	MaxWrongCodes = 5
 	// busyFirst and busyMost bound how long nobody asks after Doordeck has said that it is too much.
 	busyFirst, busyMost = 30 * time.Second, codeLife
 )
@@ -42,7 +43,7 @@ func (t *turn) verify(ctx context.Context, method doordeck.Method) error {
 	if err := r.reachable(method); err != nil {
 		return err
 	}
-	if t.since(r.CodeSentAt) < sendAgain && r.WrongCodes < maxWrong && (method == "" || string(method) == r.Method) {
+	if t.since(r.CodeSentAt) < sendAgain && r.WrongCodes < MaxWrongCodes && (method == "" || string(method) == r.Method) {
 		return nil
 	}
 	key, err := t.readyToAsk(ctx)
@@ -61,18 +62,18 @@ func (t *turn) verify(ctx context.Context, method doordeck.Method) error {
 	return t.save(ctx, r)
 }
 
-// reachable tells whether a code can be sent. Doordeck sends it to verified addresses only.
+// reachable tells whether a code can be sent.
 func (r *row) reachable(method doordeck.Method) error {
-	email, telephone := r.Email != "" && r.EmailVerified == 1, r.Telephone != "" && r.TelephoneVerified == 1
+	methods := r.shown().Methods()
 	switch {
-	case method == doordeck.Email && !email:
-		return invalid.Field("method", "must not be EMAIL: the identity has no verified email")
-	case (method == doordeck.SMS || method == doordeck.Telephone) && !telephone:
-		return invalid.Field("method", "must not be %s: the identity has no verified telephone", method)
-	case !email && !telephone:
+	case len(methods) == 0:
 		return invalid.Field("method", "cannot be served: the identity has neither a verified email nor a verified telephone; make another identity that has")
+	case method == "" || slices.Contains(methods, string(method)):
+		return nil
+	case method == doordeck.Email:
+		return invalid.Field("method", "must not be EMAIL: the identity has no verified email")
 	}
-	return nil
+	return invalid.Field("method", "must not be %s: the identity has no verified telephone", method)
 }
 
 // Check proves an identity's key with the code that its person got, as people type it. A wrong code leaves
@@ -91,7 +92,7 @@ func (t *turn) check(ctx context.Context, code string) error {
 	switch {
 	case r.Status != StatusVerification:
 		return ErrNotPending
-	case r.WrongCodes >= maxWrong: // one that we know nothing of may have been sent all the same
+	case r.WrongCodes >= MaxWrongCodes: // one that we know nothing of may have been sent all the same
 		return ErrNoCode
 	}
 	key, err := t.readyToAsk(ctx)

@@ -47,7 +47,7 @@ func (h *OperationHandlers) Submit(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	a, err := h.Of.Submit(r.Context(), h.Authority(c.Request().Context()), Request{Identity: c.Param("name"), ID: id, Body: body, Received: received})
+	a, err := h.submit(c, Request{ID: id, Body: body, Received: received})
 	if err != nil {
 		return err
 	}
@@ -63,6 +63,20 @@ func (h *OperationHandlers) Submit(c echo.Context) error {
 		return c.JSON(http.StatusOK, a)
 	}
 	return c.JSON(http.StatusAccepted, a)
+}
+
+// SubmitFor stores an operation of the identity that the path names, as far as the caller of the request may ask for it.
+func (h *OperationHandlers) SubmitFor(c echo.Context, body []byte) (Answer, error) {
+	if h.Of == nil {
+		return Answer{}, ErrOff
+	}
+	return h.submit(c, Request{Body: body})
+}
+
+func (h *OperationHandlers) submit(c echo.Context, r Request) (Answer, error) {
+	ctx := c.Request().Context()
+	r.Identity = c.Param("name")
+	return h.Of.Submit(ctx, h.Authority(ctx), r)
 }
 
 // preferredWait reads the preference wait of Prefer (RFC 7240). Others are none of ours, and ignored.
@@ -121,14 +135,20 @@ func (h *OperationHandlers) List(c echo.Context) error {
 
 // Get is GET /v1/operations/:operation.
 func (h *OperationHandlers) Get(c echo.Context) error {
-	if h.Of == nil {
-		return ErrOff
-	}
-	a, err := h.Of.Get(c.Request().Context(), c.Param("operation"), h.Authority(c.Request().Context()).Identities)
+	a, err := h.Find(c)
 	if err != nil {
 		return err
 	}
 	return c.JSON(http.StatusOK, a)
+}
+
+// Find reads the operation that the path names.
+func (h *OperationHandlers) Find(c echo.Context) (Answer, error) {
+	if h.Of == nil {
+		return Answer{}, ErrOff
+	}
+	ctx := c.Request().Context()
+	return h.Of.Get(ctx, c.Param("operation"), h.Authority(ctx).Identities)
 }
 
 // Lookup is POST /v1/identities/:name/lookup.
@@ -136,17 +156,28 @@ func (h *OperationHandlers) Lookup(c echo.Context) error {
 	if h.Of == nil {
 		return ErrOff
 	}
-	name := c.Param("name")
-	if !h.Authority(c.Request().Context()).covers(name) {
+	if !h.Authority(c.Request().Context()).covers(c.Param("name")) {
 		return ErrNoIdentity
 	}
 	body, err := io.ReadAll(c.Request().Body)
 	if err != nil {
 		return err
 	}
-	found, err := h.Of.Lookup(c.Request().Context(), name, body)
+	found, err := h.LookupFor(c, body)
 	if err != nil {
 		return err
 	}
 	return c.JSON(http.StatusOK, list[Found]{Items: found})
+}
+
+// LookupFor finds people as the identity that the path names, for the caller of the request.
+func (h *OperationHandlers) LookupFor(c echo.Context, body []byte) ([]Found, error) {
+	ctx, name := c.Request().Context(), c.Param("name")
+	switch {
+	case h.Of == nil:
+		return nil, ErrOff
+	case !h.Authority(ctx).covers(name):
+		return nil, ErrNoIdentity
+	}
+	return h.Of.Lookup(ctx, name, body)
 }
