@@ -143,6 +143,13 @@ func (b *chrome) clear(selector string) {
 	ask[bool](b, fmt.Sprintf("document.querySelector(%q).value = '', true", selector))
 }
 
+// zone moves the browser to a time zone.
+func (b *chrome) zone(name string) {
+	b.t.Helper()
+	_, err := chromedp.Call(b.ctx, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: name})
+	b.must("moving to "+name, err)
+}
+
 // press sends keys to whatever has the focus.
 func (b *chrome) press(keys string) {
 	b.t.Helper()
@@ -191,7 +198,8 @@ func (b *chrome) inspect(name string) {
 	for _, l := range looks {
 		b.look(l)
 		if over := ask[int](b, "document.documentElement.scrollWidth - innerWidth"); over > 0 {
-			b.t.Errorf("%s, %s: %d pixels stand out at the side", name, l.name, over)
+			b.t.Errorf("%s, %s: %d pixels stand out at the side, of %s", name, l.name, over, ask[string](b,
+				`[...document.querySelectorAll("main *")].filter(e => e.getBoundingClientRect().right > innerWidth).map(e => e.outerHTML.slice(0, 60)).slice(0, 5).join(" ")`))
 		}
 		for _, fault := range b.faults() {
 			b.t.Errorf("%s, %s: %s", name, l.name, fault)

@@ -120,6 +120,7 @@ func (a *App) addDashboard(c *web.Config, d dashboard.Config) (err error) {
 	d.DB, d.Pulse, d.WantedScopes, d.Log = a.db, a.pulse, a.config.DoorflowScopes, a.log
 	d.Identities = &sharing.IdentityHandlers{Of: a.identities, Allowed: web.Identities}
 	d.Keys = &apikeys.Handlers{Keys: a.keys}
+	d.Operations = &sharing.OperationHandlers{Of: a.operations, Authority: authority}
 	if a.keeper != nil {
 		d.Connections, d.Connect = &tokens.Handlers{Keeper: a.keeper, Accounts: web.Accounts}, a.connect
 	}

@@ -28,21 +28,51 @@ var pages = map[string]route{
 	"POST /connect":                         {scope: "connections:write", ask: func(tn *tenant) (string, string) { return "/connect", "account=" + tn.account }, own: 303},
 	"GET /connect/:link":                    {scope: "connections:read", ask: at("/connect/%s", func(tn *tenant) any { return tn.open })},
 	"GET /connect/:link/live":               {scope: "connections:read", ask: at("/connect/%s/live", func(tn *tenant) any { return tn.open })},
-	"GET /messages":                         {scope: "messages:read", ask: fixed("/messages"), list: true},
-	"GET /messages/more":                    {scope: "messages:read", ask: fixed("/messages/more"), list: true},
-	"GET /messages/live":                    {scope: "messages:read", ask: fixed("/messages/live"), live: true},
-	"GET /messages/:id":                     {scope: "messages:read", ask: at("/messages/%s", ofMessage)},
-	"POST /messages/:id/replay":             {scope: "messages:write", ask: at("/messages/%s/replay", ofMessage), own: 303},
-	"GET /api":                              {ask: fixed("/api"), list: true, same: true},
-	"GET /api/http/:group":                  {ask: fixed("/api/http/messages"), list: true, same: true},
-	"GET /api/nats/:group":                  {ask: fixed("/api/nats/event"), list: true, same: true},
-	"GET /api/problems":                     {ask: fixed("/api/problems"), list: true, same: true},
-	"GET /api-keys":                         forAdmin("/api-keys", ""),
-	"GET /api-keys/new":                     forAdmin("/api-keys/new?for=read", ""),
-	"POST /api-keys":                        forAdmin("/api-keys", "name=x&scope=messages:read&account_limit=all&identity_limit=all"),
-	"GET /api-keys/:id":                     forAdmin("/api-keys/x", ""),
-	"GET /api-keys/:id/revoke":              forAdmin("/api-keys/x/revoke", ""),
-	"POST /api-keys/:id/revoke":             forAdmin("/api-keys/x/revoke", ""),
+	"GET /identities":                       {scope: "identities:read", ask: fixed("/identities"), list: true},
+	"GET /register":                         forAdmin("/register", ""),
+	"POST /register":                        forAdmin("/register", "name=x"),
+	"GET /identities/:name":                 {scope: "identities:read", ask: at("/identities/%s", ofIdentity)},
+	"GET /identities/:name/live":            {scope: "identities:read", ask: at("/identities/%s/live", ofIdentity)},
+	"POST /identities/:name/register":       {scope: "identities:write", ask: at("/identities/%s/register", ofIdentity), own: 303},
+	"GET /identities/:name/new-key":         {scope: "identities:write", ask: at("/identities/%s/new-key", ofIdentity)},
+	"POST /identities/:name/verify":         {scope: "identities:write", ask: at("/identities/%s/verify", ofIdentity), own: 409}, // it is ready
+	"POST /identities/:name/check": {scope: "identities:write", own: 409, ask: func(tn *tenant) (string, string) {
+		return "/identities/" + tn.identity + "/check", "code=123-456"
+	}},
+	"GET /identities/:name/delete":  forAdmin("/identities/nobody/delete", ""),
+	"POST /identities/:name/delete": forAdmin("/identities/nobody/delete", ""),
+
+	"GET /doors":                                        {scope: "operations:read", ask: fixed("/doors"), list: true, own: 303}, // to the one identity's
+	"GET /doors/:name":                                  {scope: "operations:read", ask: at("/doors/%s", ofIdentity)},
+	"GET /doors/:name/live":                             {scope: "operations:read", ask: at("/doors/%s/live", ofIdentity)},
+	"GET /doors/:name/:lock":                            {scope: "operations:read", ask: atDoor("", "")},
+	"GET /doors/:name/:lock/live":                       {scope: "operations:read", ask: atDoor("/live", "")},
+	"GET /doors/:name/:lock/summary":                    {scope: "operations:read", ask: atDoor("/summary", "")},
+	"GET /doors/:name/:lock/share":                      {scope: "operations:write", ask: atDoor("/share", "")},
+	"POST /doors/:name/:lock/share":                     {scope: "operations:write", ask: atDoor("/share", "people=ana@example.test&forever=yes"), own: 303},
+	"POST /doors/:name/:lock/people":                    {scope: "operations:read", ask: atDoor("/people", "people=ana@example.test")},
+	"GET /doors/:name/:lock/revoke":                     {scope: "operations:write", ask: atDoor("/revoke?user="+somebody, "")},
+	"POST /doors/:name/:lock/revoke":                    {scope: "operations:write", ask: atDoor("/revoke", "user="+somebody), own: 303},
+	"GET /doors/:name/:lock/unlock":                     {scope: "operations:unlock", ask: atDoor("/unlock", "")},
+	"POST /doors/:name/:lock/unlock":                    {scope: "operations:unlock", ask: atDoor("/unlock", "id=x"), own: 303},
+	"GET /doors/:name/:lock/operations/:operation":      {scope: "operations:read", ask: atOperation("")},
+	"GET /doors/:name/:lock/operations/:operation/live": {scope: "operations:read", ask: atOperation("/live")},
+
+	"GET /messages":             {scope: "messages:read", ask: fixed("/messages"), list: true},
+	"GET /messages/more":        {scope: "messages:read", ask: fixed("/messages/more"), list: true},
+	"GET /messages/live":        {scope: "messages:read", ask: fixed("/messages/live"), live: true},
+	"GET /messages/:id":         {scope: "messages:read", ask: at("/messages/%s", ofMessage)},
+	"POST /messages/:id/replay": {scope: "messages:write", ask: at("/messages/%s/replay", ofMessage), own: 303},
+	"GET /api":                  {ask: fixed("/api"), list: true, same: true},
+	"GET /api/http/:group":      {ask: fixed("/api/http/messages"), list: true, same: true},
+	"GET /api/nats/:group":      {ask: fixed("/api/nats/event"), list: true, same: true},
+	"GET /api/problems":         {ask: fixed("/api/problems"), list: true, same: true},
+	"GET /api-keys":             forAdmin("/api-keys", ""),
+	"GET /api-keys/new":         forAdmin("/api-keys/new?for=read", ""),
+	"POST /api-keys":            forAdmin("/api-keys", "name=x&scope=messages:read&account_limit=all&identity_limit=all"),
+	"GET /api-keys/:id":         forAdmin("/api-keys/x", ""),
+	"GET /api-keys/:id/revoke":  forAdmin("/api-keys/x/revoke", ""),
+	"POST /api-keys/:id/revoke": forAdmin("/api-keys/x/revoke", ""),
 
 	"GET /endpoints":                {scope: "endpoints:read", ask: fixed("/endpoints"), list: true},
 	"GET /endpoints/live":           {scope: "endpoints:read", ask: fixed("/endpoints/live"), list: true},
@@ -81,6 +111,20 @@ const endpointFields = "url=https%3A%2F%2Fbms.example.com%2Fhooks&description=Li
 // sent is a form that is the same for everybody.
 func sent(path, form string) func(*tenant) (string, string) {
 	return func(*tenant) (string, string) { return path, form }
+}
+
+// somebody is a user of no door.
+const somebody = "7a1d2c30-0009-11f0-8000-00000000c009"
+
+// atDoor is at the front door of a tenant's identity.
+func atDoor(rest, form string) func(*tenant) (string, string) {
+	return func(tn *tenant) (string, string) { return atDoorPath(tn) + rest, form }
+}
+
+func atDoorPath(tn *tenant) string { return "/doors/" + tn.identity + "/" + doordecksim.LockFront }
+
+func atOperation(rest string) func(*tenant) (string, string) {
+	return func(tn *tenant) (string, string) { return atDoorPath(tn) + "/operations/" + tn.operation + rest, "" }
 }
 
 // doors to the dashboard, which need no session or end it.
@@ -150,6 +194,9 @@ func TestEveryPageWithEveryScopeForTwoTenants(t *testing.T) {
 		}
 		g.call(http.MethodPost, "/v1/connect-links", `{"account":"`+tn.account+`"}`).json(t, &link)
 		tn.open = link.ID
+		var asked struct{ Operation string }
+		g.call(http.MethodPost, "/v1/identities/"+tn.identity+"/operations", `{"type":"unlock","lock":"`+doordecksim.LockFront+`"}`).json(t, &asked)
+		tn.operation = asked.Operation
 	}
 	for _, tn := range []*tenant{a, b} {
 		g.endow(tn)
@@ -205,15 +252,20 @@ func checkPage(t *testing.T, name string, a answer) {
 }
 
 func walkPagesAs(t *testing.T, g *gateway, tn, other *tenant, round int) {
+	sessions := map[string]*http.Cookie{} // by the scope that a page needs
 	for name, r := range pages {
 		if r.round != round {
 			continue
 		}
-		scopes := []string{"connections:read", "messages:read", "identities:read", "endpoints:read"}
+		scopes := []string{"connections:read", "messages:read", "identities:read", "endpoints:read", "operations:read"}
 		if r.scope != "" && r.scope != "admin" && !slices.Contains(scopes, r.scope) {
 			scopes = append(scopes, r.scope)
 		}
-		session := g.session(g.key(map[string]any{"scopes": scopes, "accounts": []string{tn.account}, "identities": []string{tn.identity}}))
+		session := sessions[r.scope]
+		if session == nil {
+			session = g.session(g.key(map[string]any{"scopes": scopes, "accounts": []string{tn.account}, "identities": []string{tn.identity}}))
+			sessions[r.scope] = session
+		}
 		path, form := r.ask(tn)
 		own := g.paged(session, method(name), path, form)
 		if want := max(r.own, http.StatusOK); own.status != want {

@@ -12,10 +12,16 @@ import (
 
 // flags set a gateway in this process up like g.
 func (g *gateway) flags(dir string) map[string]string {
-	return map[string]string{
+	flags := map[string]string{
 		"addr": "127.0.0.1:0", "ops-addr": "", "nats-listen": "", "data-dir": dir, "admin-token": adminToken, "doorflow-client-id": clientID,
 		"doorflow-client-secret": clientSecret, "doorflow-api-url": g.env["GATEHOUSE_DOORFLOW_API_URL"],
 	}
+	for _, name := range []string{"api-url", "issuer", "key-id", "signing-key-file"} {
+		if value := g.env["GATEHOUSE_DOORDECK_"+strings.ToUpper(strings.ReplaceAll(name, "-", "_"))]; value != "" {
+			flags["doordeck-"+name] = value
+		}
+	}
+	return flags
 }
 
 // settle connects a tenant's account, and leaves an open and a pending link behind.

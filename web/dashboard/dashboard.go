@@ -29,9 +29,10 @@ type Config struct {
 	// Connections and Connect are nil where there is no DoorFlow application.
 	Connections *tokens.Handlers
 	Connect     *oauth.Connect
-	// Identities has none where there is no Doordeck application.
+	// Identities and Operations have none where there is no Doordeck application.
 	Identities *sharing.IdentityHandlers
 	Endpoints  *webhooks.EndpointHandlers
+	Operations *sharing.OperationHandlers
 	Deliveries *webhooks.DeliveryHandlers
 	Keys       *apikeys.Handlers
 	// WantedScopes are what DoorFlow is asked for.
@@ -51,8 +52,8 @@ type Dashboard struct {
 
 // New reads the templates, which are part of the program.
 func New(c Config) (*Dashboard, error) {
-	if c.DB == nil || c.Pulse == nil || c.Messages == nil || c.Identities == nil || c.Endpoints == nil || c.Deliveries == nil || c.Keys == nil || c.Log == nil {
-		return nil, errors.New("dashboard: DB, Pulse, Messages, Identities, Endpoints, Deliveries, Keys and Log must be set")
+	if c.DB == nil || c.Pulse == nil || c.Messages == nil || c.Identities == nil || c.Operations == nil || c.Endpoints == nil || c.Deliveries == nil || c.Keys == nil || c.Log == nil {
+		return nil, errors.New("dashboard: DB, Pulse, Messages, Identities, Operations, Endpoints, Deliveries, Keys and Log must be set")
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -119,6 +120,9 @@ func (d *Dashboard) pages() []page {
 			{get("/connect/:link", "connections:read", d.connectLink), ""},
 			{part("/connect/:link/live", "connections:read", d.connectLinkLive), ""},
 		}...)
+	}
+	if d.Identities.Of != nil {
+		pages = append(append(pages, d.identityPages()...), d.doorPages()...)
 	}
 	pages = append(pages, []page{
 		{get("/messages", "messages:read", d.messages), "Messages"},

@@ -24,6 +24,9 @@ func (d *Dashboard) functions() template.FuncMap {
 		"took":     took,
 		"meaning":  meaning,
 		"tone":     outcomeTone,
+		"reason":   reasonOf,
+		"online":   online,
+		"lower":    func(s string) string { return capital(strings.ToLower(strings.ReplaceAll(s, "_", " "))) },
 		"sentence": func(s string) string { return capital(s) + "." },
 		"prose":    prose,
 		"line":     line,
@@ -68,6 +71,17 @@ func number(n any) string {
 		b.WriteRune(r)
 	}
 	return b.String()
+}
+
+// online says of a door whether it is connected, as far as that is known.
+func online(connected *bool) string {
+	switch {
+	case connected == nil:
+		return "not known"
+	case *connected:
+		return "online"
+	}
+	return "offline"
 }
 
 // dict lets a template hand several values on.

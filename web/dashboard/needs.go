@@ -82,13 +82,14 @@ func (d *Dashboard) identityNeeds(ctx context.Context, caller web.Caller) ([]nee
 	}
 	var all []need
 	for _, i := range identities {
+		path := identityPath(i.Name)
 		switch {
 		case i.Status == "failed":
-			all = append(all, need{Tone: "bad", Title: i.Name + " cannot act", Text: "Its registration at Doordeck failed: " + orNothing(i.Detail, i.Reason) + "."})
+			all = append(all, need{Tone: "bad", Title: i.Name + " cannot act", Text: "Its registration at Doordeck failed: " + orNothing(i.Detail, i.Reason) + ".", Path: path, Do: "Look at it"})
 		case i.Status == "verification_required":
-			all = append(all, need{Tone: "warn", Title: i.Name + " waits for a code", Text: "Doordeck has sent one to its person. Enter it with gatehouse identities check."})
+			all = append(all, need{Tone: "warn", Title: i.Name + " waits for a code", Text: "Doordeck wants its key proven by a code that it sends to its person.", Path: path, Do: "See to the code"})
 		case !i.ServesUntil.IsZero() && i.ServesUntil.Before(d.Now().Add(endsSoon)):
-			all = append(all, need{Tone: "warn", Title: i.Name + "’s certificate chain is about to end", Text: "It has not been renewed yet; after that nothing can be signed as it.", Since: i.ServesUntil})
+			all = append(all, need{Tone: "warn", Title: i.Name + "’s certificate chain is about to end", Text: "It has not been renewed yet; after that nothing can be signed as it.", Since: i.ServesUntil, Path: path, Do: "Look at it"})
 		}
 	}
 	return all[:min(len(all), mostNeeds)], nil

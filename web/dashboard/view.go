@@ -61,7 +61,7 @@ type menuItem struct {
 
 // readTemplates gives each page a set of its own, so that all can call their content "main".
 func (d *Dashboard) readTemplates() (map[string]*template.Template, error) {
-	base, err := template.New("base.html").Funcs(d.functions()).ParseFS(templateFiles, "templates/base.html", "templates/shared.html", "templates/apishared.html")
+	base, err := template.New("base.html").Funcs(d.functions()).ParseFS(templateFiles, "templates/base.html", "templates/shared.html", "templates/apishared.html", "templates/doordeck.html")
 	if err != nil {
 		return nil, fmt.Errorf("reading the dashboard's templates: %w", err)
 	}
@@ -115,7 +115,8 @@ func (d *Dashboard) view(c echo.Context, title string, page any) view {
 			continue
 		}
 		path := c.Path()
-		here := path == p.Path || p.Path != "/" && strings.HasPrefix(path, p.Path+"/") || p.Path == "/connections" && strings.HasPrefix(path, "/connect") || p.Path == "/endpoints" && strings.HasPrefix(path, "/deliveries/")
+		here := path == p.Path || p.Path != "/" && strings.HasPrefix(path, p.Path+"/") || p.Path == "/connections" && strings.HasPrefix(path, "/connect") || p.Path == "/endpoints" && strings.HasPrefix(path, "/deliveries/") ||
+			p.Path == "/identities" && path == "/register"
 		v.Menu = append(v.Menu, menuItem{p.nav, p.Path, here})
 	}
 	return v

@@ -107,12 +107,38 @@ document.addEventListener("submit", (e) => {
 
 // Moments of the filter: typed in the viewer's zone, sent in UTC. What is empty is not sent.
 for (const input of document.querySelectorAll("input[data-utc]")) {
-  const hidden = input.form.elements[input.dataset.utc];
+  const hidden = input.form.querySelector(`[type=hidden][name=${input.dataset.utc}]`); // elements[…] finds the visible one as well, by its id
   if (hidden.value) {
     const at = new Date(hidden.value);
-    input.value = new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, 19);
+    input.value = new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, input.step ? 19 : 16);
   }
   input.form.addEventListener("submit", () => { hidden.value = input.value ? new Date(input.value).toISOString() : ""; });
+}
+// What has been typed, said once more with its zone and in UTC.
+const instant = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short" });
+const universal = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZone: "UTC" });
+for (const line of document.querySelectorAll("[data-instant]")) {
+  const input = document.getElementById(line.dataset.instant);
+  const echo = () => { const at = new Date(input.value); line.textContent = input.value ? instant.format(at) + " (" + universal.format(at) + " UTC" + (at.getDate() === at.getUTCDate() ? ")" : ", another day)") : ""; };
+  input.addEventListener("input", echo);
+  echo();
+}
+for (const zone of document.querySelectorAll("[data-zone]")) zone.textContent = Intl.DateTimeFormat().resolvedOptions().timeZone.replaceAll("_", " ");
+// Nine to five, of today or of a day after it. That is also what a new form begins with.
+function nineToFive(form, days) {
+  for (const [id, hour] of [["start", 9], ["end", 17]]) {
+    const at = new Date();
+    at.setDate(at.getDate() + days);
+    const input = form.querySelector("#" + id), two = (n) => String(n).padStart(2, "0");
+    input.value = at.getFullYear() + "-" + two(at.getMonth() + 1) + "-" + two(at.getDate()) + "T" + two(hour) + ":00";
+    input.dispatchEvent(new Event("input"));
+  }
+}
+for (const button of document.querySelectorAll("[data-nine]")) {
+  const form = button.form;
+  button.addEventListener("click", () => { form.elements.forever.checked = false; nineToFive(form, Number(button.dataset.nine)); });
+  const fresh = !form.querySelector("[name=start]").value && !form.querySelector("[name=end]").value && !form.elements.forever.checked && !form.querySelector("[aria-invalid]");
+  if (fresh && Number(button.dataset.nine) === (new Date().getHours() < 16 ? 0 : 1)) button.click();
 }
 // Where there is room for it, the filter stands open.
 const box = document.querySelector(".filter-box");

@@ -1,0 +1,186 @@
+package main_test
+
+import (
+	"crypto/ed25519"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"gatehouse/doordeck/doordecksim"
+)
+
+// An administrator is registered, proves the key with a code, and shares a door with two people and takes it away from
+// one of them again: all of it in the browser.
+func TestIdentitiesAndDoorsInABrowser(t *testing.T) {
+	g := newGateway(t, map[string]string{"GATEHOUSE_LOG_LEVEL": "debug"})
+	dd := newDoordeck(t, g)
+	// Ada has a key on her telephone already, so that Doordeck wants another one proven.
+	telephone, _, err := ed25519.GenerateKey(nil)
+	if err == nil {
+		err = dd.RegisterKey(doordecksim.AdminAda, telephone)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.start()
+	b := newChrome(t, g)
+	b.zone("Europe/Amsterdam")
+	complaints := b.listen()
+	b.signIn(adminToken)
+	b.visit("/doors")
+	b.inspect("doors-empty")
+	b.visit("/identities")
+	b.inspect("identities-empty")
+
+	b.click(".empty .button")
+	b.see("#subject")
+	b.write("#name", "reception")
+	b.write("#subject", doordecksim.AdminAda)
+	b.write("#display_name", "Ada Achterberg")
+	b.write("#email", "ada.example.test")
+	b.write("#telephone", "+442079460001")
+	b.click("[name=email_verified]")
+	b.click("[name=telephone_verified]")
+	b.click("form.form button")
+	b.see("#email-fault")
+	b.inspect("register-refused")
+	b.clear("#email")
+	b.write("#email", "ada@example.test")
+	b.click("form.form button")
+	b.see("#code") // by itself, when Doordeck has been asked
+	b.inspect("identity-needs-code")
+
+	// The code comes by the way that is chosen. A wrong one is said to be wrong.
+	b.click("[value=SMS]")
+	b.click("#code form[action$=verify] button")
+	b.see("#entered")
+	b.inspect("identity-code-sent")
+	code := dd.Code(doordecksim.AdminAda)
+	wrong := "000000"
+	if code == wrong {
+		wrong = "111111"
+	}
+	b.write("#entered", wrong)
+	b.click("#code form[action$=check] button")
+	b.see("#entered-fault")
+	if text := b.text("#code"); !strings.Contains(text, "4 tries are left") {
+		t.Errorf("a wrong code is answered:\n%s", text)
+	}
+	b.inspect("identity-code-wrong")
+	b.write("#entered", code[:3]+" "+code[3:])
+	b.click("#code form[action$=check] button")
+	b.see(".life-dates")
+	b.inspect("identity")
+	b.visit("/identities")
+	b.inspect("identities")
+
+	// Its doors, and one of them.
+	b.visit("/doors") // there is one identity: its doors
+	b.see("tbody th a")
+	b.inspect("doors")
+	b.visit("/doors/reception?search=fro")
+	b.see("tbody th a")
+	b.click("tbody th a")
+	b.see("table.people")
+	b.inspect("door")
+
+	// Two people are pasted, with a third that cannot be taken.
+	b.click(".head .button")
+	b.see("#people")
+	b.eventually("the door's name does not come", `document.querySelector("#summary")?.innerText.includes("Front Door") === true`)
+	if text := b.text(".times"); !strings.Contains(text, "Europe/Amsterdam") || !strings.Contains(text, "09:00") || !strings.Contains(text, "UTC") {
+		t.Errorf("the times are not said with their zone:\n%s", text)
+	}
+	b.write("#people", "Ana Pereira <ana@example.test>\nbram@example\n+44 20 7946 0012\nnobody@example.test")
+	b.focus("#wait")
+	b.eventually("the lines are not looked at", `document.querySelectorAll("#lines li").length === 4`)
+	b.inspect("share")
+	b.clear("#people")
+	b.write("#people", "ana@example.test\nbram")
+	b.click("form.form .actions button:not([type])")
+	b.see("#people-fault")
+	b.inspect("share-refused")
+	b.clear("#people")
+	b.write("#people", "ana@example.test\n+442079460012")
+	b.click("[data-nine='1']")
+	b.click("form.form .actions button:not([type])")
+	b.see(".said.good") // by itself
+	b.inspect("share-done")
+	amsterdam, err := time.LoadLocation("Europe/Amsterdam")
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now().In(amsterdam)
+	tomorrow := time.Date(now.Year(), now.Month(), now.Day()+1, 9, 0, 0, 0, amsterdam)
+	if m := member(dd, doordecksim.VisitorAna); m == nil || !m.Start.Equal(tomorrow) || !m.End.Equal(tomorrow.Add(8*time.Hour)) {
+		t.Errorf("at Doordeck Ana has %+v", m)
+	}
+	if member(dd, doordecksim.VisitorBram) == nil {
+		t.Error("at Doordeck Bram does not have the door")
+	}
+
+	b.click(".actions .button")
+	b.see("table.people")
+	ana, _ := dd.User(doordecksim.VisitorAna)
+	b.click("[value='" + ana.ID + "']")
+	b.click("button.danger")
+	b.eventually("who it is does not come", `document.querySelector("#summary")?.innerText.includes("ana@example.test") === true`)
+	b.inspect("revoke")
+	b.click("button.danger")
+	b.see(".said.good")
+	if member(dd, doordecksim.VisitorAna) != nil || member(dd, doordecksim.VisitorBram) == nil {
+		t.Error("at Doordeck it was not Ana who was revoked")
+	}
+
+	// A door that is offline is waited for, and one opens.
+	b.visit("/doors/reception/" + doordecksim.LockBoat + "/share")
+	b.see("#people")
+	b.write("#people", "ana@example.test")
+	b.click("form.form .actions button:not([type])")
+	b.eventually("nothing waits for the door", `document.querySelector("tbody .badge")?.innerText === "queued"`)
+	b.inspect("share-queued")
+	b.visit("/doors/reception/" + doordecksim.LockFront + "/unlock")
+	b.see("#summary .badge")
+	b.inspect("unlock")
+	b.click("main form button")
+	b.see(".said.good")
+	if dd.Unlocks(doordecksim.LockFront) != 1 {
+		t.Error("the door was not opened")
+	}
+	b.visit("/identities/reception/new-key")
+	b.inspect("new-key")
+	b.visit("/identities/reception/delete")
+	b.inspect("identity-delete")
+
+	// Doordeck fails: the page is there all the same, and says so.
+	dd.Faults().Fail("", -1, http.StatusServiceUnavailable)
+	b.visit("/doors/reception")
+	b.see(".said.bad")
+	b.inspect("doors-away")
+	dd.Faults().Reset()
+	b.click(".said.bad button")
+	b.see("tbody th a")
+
+	for _, c := range complaints() {
+		if !strings.Contains(c, "Failed to load resource") { // refused forms, and a Doordeck that fails
+			t.Error("the browser complains:", c)
+		}
+	}
+	tokens, proofs := dd.secrets()
+	for _, secret := range append(append(tokens, proofs...), code) {
+		if strings.Contains(g.log(), secret) {
+			t.Errorf("the log has %q in it", secret)
+		}
+	}
+}
+
+// member is what somebody has of the front door at Doordeck.
+func member(dd *doordeckCloud, subject string) *doordecksim.Member {
+	for _, m := range dd.Users(doordecksim.LockFront) {
+		if u, ok := dd.User(m.User); ok && u.Subject == subject {
+			return &m
+		}
+	}
+	return nil
+}
