@@ -89,11 +89,18 @@ func (s *Server) requires(scope string) echo.MiddlewareFunc {
 func hasScope(scope string) func(Caller, *http.Request) error {
 	return func(c Caller, _ *http.Request) error {
 		if !c.May(scope) {
-			return errForbidden
+			return lacksScope(scope)
 		}
 		return nil
 	}
 }
+
+// lacksScope is errForbidden, with the scope that would do.
+type lacksScope string
+
+func (s lacksScope) Error() string { return errForbidden.Error() + " " + string(s) }
+
+func (s lacksScope) Is(target error) bool { return target == errForbidden }
 
 // requiresOneOf lets callers with any of the scopes pass, for handlers that decide by more than the route.
 func (s *Server) requiresOneOf(scopes ...string) echo.MiddlewareFunc {
@@ -112,7 +119,7 @@ func (s *Server) requiresFor(scopeOf func(*http.Request) (string, error)) echo.M
 		if scope, err := scopeOf(r); err != nil {
 			return err
 		} else if !c.May(scope) {
-			return errForbidden
+			return lacksScope(scope)
 		}
 		return nil
 	})

@@ -240,6 +240,9 @@ func (s *Server) problem(err error, c echo.Context) {
 	if p.Status == http.StatusUnauthorized && c.Path() != WebhookPath {
 		header.Set(echo.HeaderWWWAuthenticate, `Bearer realm="gatehouse"`)
 	}
+	if lacking, ok := errors.AsType[lacksScope](err); ok { // RFC 6750, section 3.1
+		header.Set(echo.HeaderWWWAuthenticate, `Bearer realm="gatehouse", error="insufficient_scope", scope="`+string(lacking)+`"`)
+	}
 	writeProblem(c, p)
 }
 

@@ -23,7 +23,7 @@ func (c *auditVerify) Run(ctx context.Context, t *terminal) error {
 	for _, s := range c.Head {
 		heads, err := audit.ParseHeads(s)
 		if err != nil {
-			return usageError("--head: " + err.Error())
+			return usageError("--" + err.Error())
 		}
 		kept = append(kept, heads...)
 	}

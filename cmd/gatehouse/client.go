@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"gatehouse/internal/vault"
@@ -34,6 +37,10 @@ type problem struct {
 	Detail string `json:"detail"`
 	Field  string `json:"field"`
 	Status int    `json:"status"`
+
+	retryAfter string // seconds
+	scope      string // that the key lacks
+	foreign    bool   // it is not a gateway's
 }
 
 func (p problem) Error() string {
@@ -44,10 +51,37 @@ func (p problem) Error() string {
 	if p.Field != "" {
 		s = p.Field + ": " + s
 	}
-	if p.Status == http.StatusUnauthorized {
-		s += ": set GATEHOUSE_TOKEN to an API key"
+	switch p.Status {
+	case http.StatusUnauthorized:
+		if !p.foreign {
+			s = "the gateway does not take the key, which is wrong, revoked or expired: set GATEHOUSE_TOKEN to another"
+		}
+	case http.StatusForbidden:
+		if p.scope != "" {
+			s += ": " + p.scope
+		}
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		if p.retryAfter != "" {
+			s += "; try again in " + p.retryAfter + " s"
+		}
 	}
 	return s
+}
+
+// refusal reads an answer that is an error. Only a gateway answers with problems.
+func (c *client) refusal(resp *http.Response) error {
+	p := problem{Title: resp.Status}
+	if kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind == "application/problem+json" {
+		_ = json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&p)
+	} else {
+		p.foreign = true
+		p.Detail = fmt.Sprintf("%s answers %s, and not as a gateway does: check GATEHOUSE_URL, and the proxy in front", c.URL.Redacted(), resp.Status)
+	}
+	p.Status, p.retryAfter = resp.StatusCode, resp.Header.Get("Retry-After")
+	if _, scope, found := strings.Cut(resp.Header.Get("WWW-Authenticate"), `scope="`); found {
+		p.scope, _, _ = strings.Cut(scope, `"`)
+	}
+	return p
 }
 
 // do sends a request and decodes the answer into out, unless that is nil.
@@ -69,7 +103,7 @@ func (c *client) do(ctx context.Context, method, path string, query url.Values, 
 		return nil
 	}
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(out); err != nil {
-		return fmt.Errorf("reading the gateway's answer: %w", err)
+		return fmt.Errorf("what %s answers cannot be read; is it a gateway? check GATEHOUSE_URL: %w", c.URL.Redacted(), err)
 	}
 	return nil
 }
@@ -99,23 +133,35 @@ func (c *client) send(ctx context.Context, method, path string, query url.Values
 	}
 	resp, err := ask(req)
 	if err != nil {
-		if u, ok := errors.AsType[*url.Error](err); ok {
-			err = u.Err
-		}
-		return nil, fmt.Errorf("reaching the gateway at %s: %w", c.URL.Redacted(), err)
+		return nil, c.unreached(err)
 	}
 	if resp.StatusCode < 300 {
 		return resp, nil
 	}
 	defer resp.Body.Close()
-	p := problem{Title: resp.Status}
-	_ = json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&p)
-	p.Status = resp.StatusCode
-	return nil, p
+	return nil, c.refusal(resp)
+}
+
+// unreached says why no gateway was reached, and what to do.
+func (c *client) unreached(err error) error {
+	where := "reaching the gateway at " + c.URL.Redacted()
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err // which does not repeat the URL
+	}
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("%s: %w; start one there with gatehouse serve, or set GATEHOUSE_URL to where it runs", where, syscall.ECONNREFUSED)
+	case errors.As(err, new(*net.DNSError)):
+		return fmt.Errorf("%s: %w; correct GATEHOUSE_URL", where, err)
+	}
+	return fmt.Errorf("%s: %w", where, err)
 }
 
 // token is the key given, or on the gateway's own machine the first admin token.
 func (c *client) token() (vault.Secret, error) {
+	if c.URL.Host == "" || (c.URL.Scheme != "https" && c.URL.Scheme != "http") {
+		return vault.Secret{}, errors.New("GATEHOUSE_URL: want a URL such as https://gatehouse.example.com")
+	}
 	if c.URL.Scheme != "https" && !isLoopback(c.URL.Hostname()) {
 		return vault.Secret{}, errors.New("GATEHOUSE_URL: want https; a key is not sent in clear over a network")
 	}
@@ -127,8 +173,11 @@ func (c *client) token() (vault.Secret, error) {
 		path = filepath.Join("data", "admin-token")
 	}
 	data, err := os.ReadFile(path)
-	if err != nil || !isLoopback(c.URL.Hostname()) {
+	if !isLoopback(c.URL.Hostname()) {
 		return vault.Secret{}, errors.New("GATEHOUSE_TOKEN: want an API key")
+	}
+	if err != nil {
+		return vault.Secret{}, fmt.Errorf("GATEHOUSE_TOKEN: want an API key; the first start leaves one in the data directory, and %s is not there", path)
 	}
 	return vault.NewSecret(strings.TrimSpace(string(data))), nil
 }
@@ -146,6 +195,9 @@ func list[T any](ctx context.Context, c *client, path string, query url.Values, 
 
 // listBy is list with pages of another size.
 func listBy[T any](ctx context.Context, c *client, path string, query url.Values, limit, size int) ([]T, error) {
+	if limit < 1 {
+		return nil, usageError("--limit: want at least 1")
+	}
 	items := []T{}
 	for len(items) < limit {
 		query.Set("limit", fmt.Sprint(min(limit-len(items), size)))

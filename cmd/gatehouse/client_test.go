@@ -92,7 +92,11 @@ func TestNothingDrivesTheTerminal(t *testing.T) {
 		{"refusal", 400, `{"title":"x","detail":"` + evil + `"}`, []string{"connections"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			url, _ := answering(t, row.status, "", row.body)
+			header := ""
+			if row.status >= 400 {
+				header = "Content-Type: application/problem+json"
+			}
+			url, _ := answering(t, row.status, header, row.body)
 			for i := range row.args {
 				row.args[i] = strings.Replace(row.args[i], "URL", url, 1)
 			}

@@ -18,14 +18,22 @@ type healthcheckCommand struct {
 	TLSCertFile string `name:"tls-cert-file" placeholder:"FILE" help:"Set where the gateway serves https itself."`
 }
 
-func (c *healthcheckCommand) Run(ctx context.Context) error {
+// Validate checks what is asked for.
+func (c *healthcheckCommand) Validate() error {
 	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
 		return fault("ADDR", "want HOST:PORT")
 	}
+	return nil
+}
+
+func (c *healthcheckCommand) Run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	_, code, err := readiness(ctx, c.Addr, c.TLSCertFile != "")
-	if err == nil && code != http.StatusOK {
+	if err != nil {
+		return fmt.Errorf("asking the gateway on %s: %w", c.Addr, err)
+	}
+	if code != http.StatusOK {
 		err = fmt.Errorf("not ready: %d %s", code, http.StatusText(code))
 	}
 	return err

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"syscall"
 
 	"gatehouse/internal/vault"
 )
@@ -82,7 +84,10 @@ func (t *terminal) writeKeyset(set *vault.Keyset, to string) error {
 		return set.Write(t.out)
 	}
 	if err := set.WriteNew(to); err != nil {
-		return err
+		if why, is := errors.AsType[syscall.Errno](err); is { // without the file beside it, which is not there yet
+			err = why
+		}
+		return fmt.Errorf("writing %s: %w", to, err)
 	}
 	_, err := fmt.Fprintf(t.out, "%s holds the keys %v. Keep it as safe as what it opens.\n", printable(to), set.Keys())
 	return err

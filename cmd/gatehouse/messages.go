@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"time"
+
+	"gatehouse/events"
 )
 
 type messageCommands struct {
@@ -19,6 +22,18 @@ type messageCommands struct {
 type filter struct {
 	Subject string `env:"-" help:"NATS subject pattern, such as 'gatehouse.event.*.access.>'." placeholder:"PATTERN"`
 	Account string `env:"-" help:"One account only." placeholder:"ID"`
+}
+
+// Validate refuses a pattern that nothing could ever match: one would wait for ever.
+func (f filter) Validate() error {
+	pattern, err := events.ParsePattern(f.Subject)
+	if err != nil {
+		return fmt.Errorf("--subject: %w", err)
+	}
+	if f.Subject != "" && !pattern.Spoken() {
+		return errors.New("--subject: want a pattern that begins like what the gateway says, such as 'gatehouse.event.>'")
+	}
+	return nil
 }
 
 func (f filter) query() url.Values {

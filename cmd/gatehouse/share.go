@@ -189,5 +189,9 @@ func (r *request) ask(ctx context.Context, t *terminal, body map[string]any) err
 	case r.JSON:
 		return errReported
 	}
-	return fmt.Errorf("it ended as %s", printable(string(a.Status)))
+	why := ""
+	if a.Error != "" {
+		why = " (" + strings.ReplaceAll(a.Error, "_", " ") + ")"
+	}
+	return fmt.Errorf("it ended as %s%s", a.Status, why)
 }

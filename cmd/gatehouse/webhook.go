@@ -84,7 +84,7 @@ func (c *webhookSend) Run(ctx context.Context, t *terminal) error {
 	req.Header.Set(doorflow.SignatureHeader, signature)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return fmt.Errorf("sending the webhook: %w", err)
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
