@@ -91,7 +91,7 @@ func insertEndpoint(ctx context.Context, tx *events.Tx, r *endpointRow) error {
 }
 
 // Change changes what is given of an endpoint. Who enables it begins anew: what was said while it was disabled is not
-// for it, and its failures are forgotten. Errors: *invalid.Error, ErrNoEndpoint.
+// for it, and its failures are forgotten. At another URL it may fail for as long as a new one before it is disabled. Errors: *invalid.Error, ErrNoEndpoint.
 func (e *Endpoints) Change(ctx context.Context, id string, q EndpointRequest, limits Limits) (*Endpoint, error) {
 	if !isEndpointID(id) {
 		return nil, ErrNoEndpoint
@@ -105,7 +105,11 @@ func (e *Endpoints) Change(ctx context.Context, id string, q EndpointRequest, li
 	}
 	entry, now := endpointEntry(ctx, "endpoint.change", id, summary), e.Now()
 	return e.changed(ctx, id, limits, entry, func(ctx context.Context, tx *events.Tx, r *endpointRow) error {
+		old := r.URL
 		err := q.apply(r)
+		if r.URL != old {
+			r.FailingSince = 0 // nothing has failed there yet
+		}
 		switch was := r.Enabled == 1; {
 		case err != nil || q.Enabled.or(was) == was:
 		case was:

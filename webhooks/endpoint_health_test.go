@@ -174,6 +174,37 @@ func TestALateAnswerSaysNothing(t *testing.T) {
 	})
 }
 
+// An endpoint that has failed for nearly five days is not disabled by the first that fails where it is now; and it has
+// recovered when something succeeds there.
+func TestAnotherURLHasFiveDaysOfItsOwn(t *testing.T) {
+	p := newPost(t, sqldbtest.SQLite(t), keysetFile(t))
+	made, _ := p.create(everything(), webhooks.Limits{})
+	to := func(url string) {
+		t.Helper()
+		_, err := p.Change(t.Context(), made.ID, webhooks.EndpointRequest{URL: webhooks.Give(url)}, webhooks.Limits{})
+		must(t, err)
+	}
+	for range 3 {
+		p.fails(made.ID)
+	}
+	p.wait(5*24*time.Hour - time.Minute)
+	to(made.URL)
+	if e := p.shown(made.ID); e.FailingSince.IsZero() {
+		t.Error("the same URL began anew")
+	}
+	to("https://bms.example.com/corrected")
+	p.wait(2 * time.Minute)
+	p.fails(made.ID)
+	if e := p.shown(made.ID); !e.Enabled || e.Failures != 4 || p.now().Sub(e.FailingSince) > time.Minute {
+		t.Errorf("%+v", e)
+	}
+	to("https://bms.example.com/again")
+	p.succeeds(made.ID)
+	if got := p.said(made.ID); got != "failing recovered" {
+		t.Errorf("said: %s", got)
+	}
+}
+
 // Results are stored in whatever order; they count in the order in which they were known.
 func TestHealthGoesByWhenAttemptsEnded(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
