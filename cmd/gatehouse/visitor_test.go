@@ -8,12 +8,14 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"gatehouse/doordeck/doordecksim"
 	"gatehouse/doorflow/doorflowsim"
 )
 
@@ -39,7 +41,8 @@ func (o *output) String() string {
 func (g *gateway) visitorKey(t *testing.T) string {
 	t.Helper()
 	code, key, stderr := command(t, g.caller(), "api-keys", "create", "visitors",
-		"--scope=doorflow:read,doorflow:write,messages:read", "--account="+doorflowsim.AccountA)
+		"--scope=doorflow:read,doorflow:write,messages:read,operations:write,operations:provision",
+		"--account="+doorflowsim.AccountA, "--identity=acme")
 	if code != 0 {
 		t.Fatal(key, stderr)
 	}
@@ -50,9 +53,10 @@ func (g *gateway) visitorKey(t *testing.T) string {
 // comes in, and cannot come in any more.
 func TestTheVisitorExample(t *testing.T) {
 	g := newGateway(t, nil)
-	df := newCloud(t, g)
+	df, dd := newCloud(t, g), newDoordeck(t, g)
 	g.start()
 	df.connected(g)
+	g.identity("acme", doordecksim.AdminAda)
 	key := g.visitorKey(t)
 	example, err := build("visitor", "gatehouse/examples/visitor")
 	if err != nil {
@@ -67,7 +71,9 @@ func TestTheVisitorExample(t *testing.T) {
 		}
 		return cmd, out
 	}
-	cmd, out := start("-group=12", "-until="+time.Now().UTC().Add(3*time.Hour).Format(time.RFC3339))
+	begins, ends := time.Now().UTC().Add(-time.Hour).Truncate(time.Second), time.Now().UTC().Add(3*time.Hour).Truncate(time.Second)
+	cmd, out := start("-group=12", "-from="+begins.Format(time.RFC3339), "-until="+ends.Format(time.RFC3339),
+		"-identity=acme", "-lock="+doordecksim.LockFront, "-email=lee@example.test")
 	var pin string
 	eventually(t, 30*time.Second, func() string {
 		m := regexp.MustCompile(`Lee Ann may come in until \d\d:\d\d\. The PIN is (\d{4,8})\n`).FindStringSubmatch(out.String())
@@ -75,8 +81,15 @@ func TestTheVisitorExample(t *testing.T) {
 			return "the visitor has no PIN: " + out.String()
 		}
 		pin = m[1]
+		if !strings.Contains(out.String(), "The lock is shared with lee@example.test: applied\n") {
+			return "the visitor has no lock: " + out.String()
+		}
 		return ""
 	})
+	visitor := func(m doordecksim.Member) bool { return m.Start.Equal(begins) && m.End.Equal(ends) }
+	if !slices.ContainsFunc(dd.Users(doordecksim.LockFront), visitor) {
+		t.Errorf("from nine to five the lock is open for none of %v", dd.Users(doordecksim.LockFront))
+	}
 	token, _ := df.Grant(doorflowsim.AccountA, "account.person")
 	var people []struct{ ID int }
 	must(t, json.Unmarshal(request(t, token, http.MethodGet, df.url+"/api/3/people?system_id=visit-8841", "", 200), &people))
@@ -101,6 +114,9 @@ func TestTheVisitorExample(t *testing.T) {
 	credentials := string(request(t, token, http.MethodGet, fmt.Sprintf("%s/api/3/people/%d/credentials", df.url, people[0].ID), "", 200))
 	if strings.TrimSpace(credentials) != "[]" || !strings.Contains(out.String(), "Lee Ann can no longer come in.\n") || strings.Contains(out.String(), "Ana") {
 		t.Errorf("%s is left, %s", credentials, out)
+	}
+	if slices.ContainsFunc(dd.Users(doordecksim.LockFront), visitor) {
+		t.Error("the visitor still has the lock")
 	}
 	visitorWasAudited(t, g, people[0].ID)
 
@@ -132,7 +148,7 @@ func visitorWasAudited(t *testing.T, g *gateway, person int) {
 	t.Helper()
 	var got []string
 	for _, e := range g.audited("--actor=visitors") {
-		if e.Outcome != "started" {
+		if e.Outcome != "started" && e.Action == "doorflow.write" {
 			got = append(got, fmt.Sprint(e.Action, " ", e.Account, " ", e.Target, " ", e.Outcome, " ", e.Status))
 		}
 	}
@@ -147,15 +163,23 @@ doorflow.write %[1]s POST /api/3/sync done 200`, doorflowsim.AccountA, person)
 	}
 }
 
-// The documentation prints the example as it is.
+// Every piece of Go that the documentation shows stands in the example, word for word.
 func TestTheDocumentationPrintsTheExample(t *testing.T) {
 	docs, err := os.ReadFile("../../docs/integrating.md")
 	must(t, err)
-	for _, name := range []string{"main.go", "gateway.go"} {
+	var example []byte
+	for _, name := range []string{"main.go", "gateway.go", "door.go"} {
 		source, err := os.ReadFile("../../examples/visitor/" + name)
 		must(t, err)
-		if !bytes.Contains(docs, append(append([]byte("```go\n"), source...), "```\n"...)) {
-			t.Errorf("docs/integrating.md does not print examples/visitor/%s as it is", name)
+		example = append(example, source...)
+	}
+	pieces := regexp.MustCompile("(?ms)^```go\n(.*?)^```$").FindAllSubmatch(docs, -1)
+	if len(pieces) < 10 {
+		t.Errorf("docs/integrating.md shows only %d pieces", len(pieces))
+	}
+	for _, m := range pieces {
+		if !bytes.Contains(example, m[1]) {
+			t.Errorf("docs/integrating.md shows what does not stand in examples/visitor:\n%s", m[1])
 		}
 	}
 }

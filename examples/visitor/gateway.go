@@ -53,7 +53,7 @@ func (g *gateway) doorflow(ctx context.Context, method, path string, in, out any
 		}
 		body = bytes.NewReader(data)
 	}
-	resp, err := g.send(ctx, method, "/v1/connections/"+url.PathEscape(g.account)+"/doorflow/api/3/"+path, body, "")
+	resp, err := g.send(ctx, method, "/v1/connections/"+url.PathEscape(g.account)+"/doorflow/api/3/"+path, body, nil)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (g *gateway) doorflow(ctx context.Context, method, path string, in, out any
 	return &refusal{resp.StatusCode, resp.Header.Get("Answered-By"), string(data)}
 }
 
-func (g *gateway) send(ctx context.Context, method, path string, body io.Reader, lastEventID string) (*http.Response, error) {
+func (g *gateway) send(ctx context.Context, method, path string, body io.Reader, header map[string]string) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, g.url+path, body)
 	if err != nil {
 		return nil, err
@@ -83,8 +83,8 @@ func (g *gateway) send(ctx context.Context, method, path string, body io.Reader,
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if lastEventID != "" {
-		req.Header.Set("Last-Event-ID", lastEventID)
+	for name, value := range header {
+		req.Header.Set(name, value)
 	}
 	return http.DefaultClient.Do(req)
 }
@@ -120,7 +120,11 @@ func (g *gateway) entries(ctx context.Context) (<-chan entry, error) {
 
 func (g *gateway) open(ctx context.Context, last string) (io.ReadCloser, error) {
 	query := url.Values{"account": {g.account}, "subject": {"gatehouse.event.*.access.granted"}}
-	resp, err := g.send(ctx, http.MethodGet, "/v1/messages/stream?"+query.Encode(), nil, last)
+	var header map[string]string
+	if last != "" {
+		header = map[string]string{"Last-Event-ID": last}
+	}
+	resp, err := g.send(ctx, http.MethodGet, "/v1/messages/stream?"+query.Encode(), nil, header)
 	if err != nil {
 		return nil, err
 	}

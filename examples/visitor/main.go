@@ -1,5 +1,6 @@
 // Command visitor lets a visitor in for the day. Through the gateway it makes a person and a random PIN at
-// DoorFlow, tells when that person comes in, and takes the PIN away at five, or when it is interrupted.
+// DoorFlow, shares a lock of Doordeck's if there is one, tells when that person comes in, and takes everything
+// away at five, or when it is interrupted.
 //
 // Run it again for the same -visit and it goes on with what is there already.
 package main
@@ -34,14 +35,26 @@ func run(ctx context.Context) error {
 	flag.StringVar(&v.first, "first", "", "the visitor's first name")
 	flag.StringVar(&v.last, "last", "", "the visitor's last name")
 	flag.IntVar(&v.group, "group", 0, "the group whose doors the visitor may open")
+	flag.StringVar(&v.identity, "identity", "", "the Doordeck identity that shares the lock")
+	flag.StringVar(&v.lock, "lock", "", "a lock of Doordeck's, if the visitor gets one")
+	flag.StringVar(&v.email, "email", "", "the visitor's e-mail address, for the lock")
+	from := flag.String("from", "", "when it begins; now if it is not given")
 	until := flag.String("until", "17:00", "when it ends: a time of today's, or one such as 2026-01-02T17:00:00Z")
 	flag.Parse()
 	if v.account == "" || v.id == "" || v.first == "" || v.last == "" {
 		return errors.New("want -account, -visit, -first and -last")
 	}
+	if v.lock != "" && (v.identity == "" || v.email == "") {
+		return errors.New("-lock: want -identity and -email as well")
+	}
 	var err error
 	if v.until, err = moment(*until); err != nil {
-		return err
+		return fmt.Errorf("-until: %w", err)
+	}
+	if *from != "" {
+		if v.from, err = moment(*from); err != nil {
+			return fmt.Errorf("-from: %w", err)
+		}
 	}
 	if !v.until.After(time.Now()) {
 		return fmt.Errorf("it is past %s", *until)
@@ -55,7 +68,7 @@ func moment(s string) (time.Time, error) {
 	}
 	t, err := time.Parse("15:04", s)
 	if err != nil {
-		return t, errors.New("-until: want a time such as 17:00")
+		return t, errors.New("want a time such as 17:00")
 	}
 	y, m, d := time.Now().Date()
 	return time.Date(y, m, d, t.Hour(), t.Minute(), 0, 0, time.Local), nil
@@ -64,9 +77,10 @@ func moment(s string) (time.Time, error) {
 // visit is one visitor for one day.
 type visit struct {
 	gateway
-	id, first, last string
-	group           int
-	until           time.Time
+	id, first, last       string
+	group                 int
+	from, until           time.Time // from is zero for now
+	identity, lock, email string
 }
 
 func (v *visit) run(ctx context.Context) error {
@@ -90,6 +104,13 @@ func (v *visit) run(ctx context.Context) error {
 		return fmt.Errorf("telling the doors: %w", err)
 	}
 	fmt.Printf("%s %s may come in until %s. The PIN is %s\n", v.first, v.last, v.until.Format("15:04"), pin)
+	if v.lock != "" {
+		status, err := v.share(ctx)
+		if err != nil {
+			return fmt.Errorf("sharing the lock: %w", err)
+		}
+		fmt.Printf("The lock is shared with %s: %s\n", v.email, status)
+	}
 
 	end := time.NewTimer(time.Until(v.until))
 	defer end.Stop()
@@ -120,6 +141,9 @@ func (v *visit) person(ctx context.Context) (int64, error) {
 	in := map[string]any{
 		"first_name": v.first, "last_name": v.last, "system_id": v.id,
 		"valid_to": v.until.UTC().Format(time.RFC3339), // the PIN's end, should this program never get to it
+	}
+	if !v.from.IsZero() {
+		in["valid_from"] = v.from.UTC().Format(time.RFC3339)
 	}
 	if v.group != 0 {
 		in["group_ids"] = []int{v.group}
@@ -177,11 +201,14 @@ func (v *visit) takeAway(person int64) {
 		if err == nil {
 			err = v.sync(ctx)
 		}
+		if err == nil && v.lock != "" {
+			_, err = v.revoke(ctx)
+		}
 		if err == nil {
 			fmt.Printf("%s %s can no longer come in.\n", v.first, v.last)
 			return
 		}
-		fmt.Fprintf(os.Stderr, "taking the PIN away: %v; trying again\n", err)
+		fmt.Fprintf(os.Stderr, "taking it away: %v; trying again\n", err)
 		_ = wait(ctx, pause)
 	}
 }
