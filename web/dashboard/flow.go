@@ -54,7 +54,10 @@ func (d *Dashboard) flow(r Reading) flow {
 		log.Tone, log.State = "bad", "The database takes nothing"
 	}
 	relay := station{Name: "Relay", Icon: "relay", Rate: r.Now["lag"], Of: "waiting", Moving: rate("published") > 0, Tone: "good", State: "Up to date", Note: "the log’s way to NATS"}
-	if r.Now["lag"] > tooLate {
+	switch {
+	case r.Now["lag"] > 0 && r.Sick["nats"]:
+		relay.Tone, relay.State = "warn", "Waits for NATS"
+	case r.Now["lag"] > tooLate:
 		relay.Tone, relay.State = "warn", "Behind"
 	}
 	nats := station{Name: "NATS", Icon: "nats", Rate: rate("published"), Of: "a minute", Tone: "good", State: "Connected", Note: "acknowledged"}
