@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -12,6 +13,7 @@ var (
 	fenced  = regexp.MustCompile("(?ms)^ *```.*?^ *```")
 	heading = regexp.MustCompile(`(?m)^#+ +(.+)$`)
 	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	image   = regexp.MustCompile(`src(?:set)?="([^"]+)"`)
 )
 
 // Whoever follows a link of the documentation arrives, at the heading too.
@@ -35,7 +37,7 @@ func TestLinksOfTheDocumentationLead(t *testing.T) {
 	}
 	followed := 0
 	for page, text := range texts {
-		for _, m := range link.FindAllStringSubmatch(text, -1) {
+		for _, m := range slices.Concat(link.FindAllStringSubmatch(text, -1), image.FindAllStringSubmatch(text, -1)) {
 			file, at, _ := strings.Cut(m[1], "#")
 			if strings.Contains(file, "://") {
 				continue

@@ -56,14 +56,29 @@ func TestThePicturesOfTheREADME(t *testing.T) {
 		}
 		return ""
 	})
-	for _, p := range []struct{ name, path string }{
-		{"overview", "/"}, {"messages", "/messages?subject=" + url.QueryEscape("gatehouse.event.>")},
+	for _, p := range []struct {
+		name, path string
+		// then is what is followed from there, as its link says.
+		then   string
+		height int64
+	}{
+		{"overview", "/", "", 820},
+		{"messages", "/messages?subject=" + url.QueryEscape("gatehouse.event.>"), "", 800},
+		{"endpoint", "/endpoints", "building", 900},
+		{"door", "/doors/ada", "Meeting Room", 800},
 	} {
 		b.visit(p.path)
+		if p.then != "" {
+			found := fmt.Sprintf(`[...document.querySelectorAll("main a")].find(a => a.innerText.includes(%q))`, p.then)
+			b.eventually("there is no link "+p.then, "!!"+found)
+			there := ask[string](b, found+".href")
+			b.visit(there)
+		}
+		b.eventually("it goes on loading", `!document.querySelector(".spinner")`)
 		b.eventually("nothing comes live", `!document.querySelector("[data-live]") || document.querySelectorAll("#rows .fresh").length > 2`)
 		for _, l := range looks[:2] {
 			b.look(l)
-			b.do("sizing", chromedp.EmulateViewport(1200, 800))
+			b.do("sizing", chromedp.EmulateViewport(1200, p.height))
 			png, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
 			b.must("taking a picture", err)
 			if len(png) > largestPicture {
