@@ -76,6 +76,11 @@ func (h *DeliveryHandlers) Retry(c echo.Context) error {
 	return c.JSON(http.StatusAccepted, one)
 }
 
+// Parked returns ids of what was given up for the endpoint that the path names, and the cursor of the next ones.
+func (h *DeliveryHandlers) Parked(c echo.Context, after string, limit int) (ids []string, next string, err error) {
+	return h.Deliveries.Parked(c.Request().Context(), c.Param("id"), after, limit, h.limits(c))
+}
+
 // RetryOne has a delivery sent again.
 func (h *DeliveryHandlers) RetryOne(c echo.Context, id string) (Delivery, error) {
 	return h.Deliveries.Retry(c.Request().Context(), id, h.limits(c))

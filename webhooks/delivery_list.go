@@ -108,6 +108,32 @@ func (d *Deliveries) Get(ctx context.Context, id string, of Limits) (Delivery, e
 	return one[0], nil
 }
 
+// Parked returns the ids of an endpoint's deliveries that were given up, those of the oldest messages first: whoever
+// retries them in that order keeps the order of what was said. next is the cursor of the next page, "" at the end.
+func (d *Deliveries) Parked(ctx context.Context, endpoint, after string, limit int, of Limits) (ids []string, next string, err error) {
+	if _, err := d.Endpoints.Get(ctx, endpoint, of); err != nil {
+		return nil, "", err
+	}
+	above := ""
+	if after != "" {
+		if above, err = parseMessageCursor(after); err != nil {
+			return nil, "", err
+		}
+	}
+	var messages []string
+	const query = `SELECT message_id FROM deliveries WHERE endpoint_id = ? AND state <> 'delivered' AND state = 'parked' AND message_id > ? ORDER BY message_id LIMIT ?`
+	if err := d.DB.Select(ctx, &messages, query, endpoint, above, limit); err != nil {
+		return nil, "", fmt.Errorf("listing what is parked: %w", err)
+	}
+	for _, message := range messages {
+		ids = append(ids, deliveryID(message, endpoint))
+	}
+	if len(messages) == limit {
+		next = messageCursor(messages[limit-1])
+	}
+	return ids, next, nil
+}
+
 // endpointOf returns a delivery's endpoint. To those who may not know of it, there is no delivery either.
 func (d *Deliveries) endpointOf(ctx context.Context, id string, of Limits) (*Endpoint, error) {
 	e, err := d.Endpoints.Get(ctx, id, of)

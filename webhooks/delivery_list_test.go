@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -63,6 +64,39 @@ func TestListPagesAndFilters(t *testing.T) {
 		}
 		if _, err := o.Retry(t.Context(), failing+"."+e.ID, held); !errors.Is(err, webhooks.ErrNoDelivery) {
 			t.Errorf("retrying somebody else's delivery: %v", err)
+		}
+	})
+}
+
+// What was given up is retried from the oldest on, so that an ordered endpoint gets it as it was said.
+func TestParkedIsListedAsItWasSaid(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		o, b := newOffice(t, db, keysetFile(t)), newBMS(t)
+		e, _ := o.endpoint(b.URL, ordered)
+		said := o.say(7)
+		o.settled()
+		_, err := db.Writer().ExecContext(t.Context(), `UPDATE deliveries SET state = 'parked' WHERE message_id <> '`+said[2]+`'`)
+		must(t, err)
+		var listed []string
+		for after, pages := "", 0; pages == 0 || after != ""; pages++ {
+			ids, next, err := o.Parked(t.Context(), e.ID, after, 4, webhooks.Limits{})
+			must(t, err)
+			for _, id := range ids {
+				_, err := o.Retry(t.Context(), id, webhooks.Limits{})
+				must(t, err)
+				listed = append(listed, strings.TrimSuffix(id, "."+e.ID))
+			}
+			after = next
+		}
+		if want := slices.Delete(slices.Clone(said), 2, 3); !slices.Equal(listed, want) {
+			t.Errorf("listed\n%v, want\n%v", listed, want)
+		}
+		o.settled()
+		if got := b.ids(); !slices.Equal(got[len(got)-6:], listed) {
+			t.Errorf("it got\n%v, want\n%v", got, listed)
+		}
+		if _, _, err := o.Parked(t.Context(), e.ID, "", 4, webhooks.Limits{Accounts: []string{"other"}}); !errors.Is(err, webhooks.ErrNoEndpoint) {
+			t.Errorf("somebody else's endpoint: %v", err)
 		}
 	})
 }

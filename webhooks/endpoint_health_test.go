@@ -69,6 +69,45 @@ func TestFailingAndRecovered(t *testing.T) {
 	})
 }
 
+// Who looks for trouble is told of what fails and of what the gateway has disabled, within their limits.
+func TestTroubled(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		p := newPost(t, db, keysetFile(t))
+		held := webhooks.Limits{Accounts: []string{"a1"}}
+		stumbled, _ := p.create(everything(), webhooks.Limits{})
+		failing, _ := p.create(everything(), held)
+		gone, _ := p.create(everything(), webhooks.Limits{})
+		byHand, _ := p.create(everything(), webhooks.Limits{})
+		p.fails(stumbled.ID)
+		for range 3 {
+			p.fails(failing.ID)
+		}
+		p.tries(gone.ID, webhooks.OutcomeGone)
+		_, err := p.Change(p.t.Context(), byHand.ID, webhooks.EndpointRequest{Enabled: webhooks.Give(false)}, webhooks.Limits{})
+		must(t, err)
+		for _, test := range []struct {
+			of   webhooks.Limits
+			most int
+			want []string
+		}{
+			{webhooks.Limits{}, 9, []string{gone.ID, failing.ID}},
+			{webhooks.Limits{}, 1, []string{gone.ID}},
+			{held, 9, []string{failing.ID}},
+			{webhooks.Limits{Accounts: []string{"a2"}}, 9, nil},
+		} {
+			found, err := p.Troubled(t.Context(), test.of, test.most)
+			must(t, err)
+			var got []string
+			for _, e := range found {
+				got = append(got, e.ID)
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("%+v: %v, want %v", test.of, got, test.want)
+			}
+		}
+	})
+}
+
 // Deliveries are many, and all of an endpoint would otherwise change one row.
 func TestSuccessesAreNotedNowAndThen(t *testing.T) {
 	p := newPost(t, sqldbtest.SQLite(t), keysetFile(t))

@@ -73,6 +73,27 @@ func (e *Endpoints) List(ctx context.Context, after string, limit int, limits Li
 	}
 }
 
+// Troubled returns endpoints that somebody should look at, as far as the caller may know of them: those that fail, and
+// those that the gateway has disabled. They are the newest, and at most so many.
+func (e *Endpoints) Troubled(ctx context.Context, limits Limits, most int) ([]*Endpoint, error) {
+	var rows []endpointRow
+	const query = `SELECT ` + endpointColumns + ` FROM endpoints WHERE enabled = 1 AND failures >= ? OR enabled = 0 AND disabled_reason <> ? ORDER BY id DESC`
+	if err := e.DB.Select(ctx, &rows, query, tellAfter, DisabledByHand); err != nil {
+		return nil, fmt.Errorf("looking for endpoints in trouble: %w", err)
+	}
+	var troubled []*Endpoint
+	for i := range rows {
+		endpoint, err := rows[i].endpoint()
+		if err != nil {
+			return nil, err
+		}
+		if endpoint.limits().within(limits) && len(troubled) < most {
+			troubled = append(troubled, endpoint)
+		}
+	}
+	return troubled, nil
+}
+
 // isEndpointID tells whether a text is an id in the one form that we write.
 func isEndpointID(s string) bool {
 	id, err := uuid.Parse(s)

@@ -250,7 +250,7 @@ func (g *gateway) park() {
 	g.stop()
 	db, err := sqldb.Open(g.t.Context(), "", g.data)
 	if err == nil {
-		_, err = db.Writer().ExecContext(g.t.Context(), `UPDATE deliveries SET state = 'parked'`)
+		_, err = db.Writer().ExecContext(g.t.Context(), `UPDATE deliveries SET state = 'parked', due_at = 0, holder = '', settled_at = ?`, time.Now().UnixMilli())
 		_ = db.Close()
 	}
 	if err != nil {

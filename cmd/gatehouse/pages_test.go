@@ -271,6 +271,9 @@ func walkPagesAs(t *testing.T, g *gateway, tn, other *tenant, round int) {
 		if want := max(r.own, http.StatusOK); own.status != want {
 			t.Errorf("%s as %s: %d, want %d: %s", name, tn.account, own.status, want, own.body)
 		}
+		if shows, made := strings.Contains(string(own.body), "whsec_"), name == "POST /endpoints" || name == "POST /endpoints/:id/rotate"; shows != made {
+			t.Errorf("%s as %s: shows a secret: %t", name, tn.account, shows)
+		}
 		for _, mark := range other.marks() {
 			if mark != "" && !r.same && strings.Contains(string(own.body), mark) {
 				t.Errorf("%s shows %s what is another's: %s", name, tn.account, mark)

@@ -18,6 +18,7 @@ import (
 	"gatehouse/apikeys"
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/sqldb/sqldbtest"
+	"gatehouse/webhooks"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(sqldbtest.Tests{M: m}) }
@@ -138,6 +139,18 @@ func TestWords(t *testing.T) {
 		if !strings.HasSuffix(w.Text, ".") || w.Tone != "good" && w.Tone != "warn" && w.Tone != "bad" {
 			t.Errorf("%s: %+v", name, w)
 		}
+	}
+}
+
+// Whoever sees an outcome learns what it means and what to do.
+func TestEveryOutcomeHasAMeaning(t *testing.T) {
+	for _, o := range webhooks.Outcomes() {
+		if m := meaning(o); !strings.HasSuffix(m, ".") && !strings.HasSuffix(m, "?") {
+			t.Errorf("%s means %q", o, m)
+		}
+	}
+	if len(meanings) != len(webhooks.Outcomes()) {
+		t.Error("there are meanings of what is no outcome")
 	}
 }
 

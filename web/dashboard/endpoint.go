@@ -97,7 +97,11 @@ func (p endpointPage) Why() string {
 	if p.State == "failing" {
 		return meaning(webhooks.Outcome(p.LastError))
 	}
-	switch p.DisabledReason {
+	return disabledBecause(p.DisabledReason)
+}
+
+func disabledBecause(reason string) string {
+	switch reason {
 	case webhooks.DisabledGone:
 		return "It answered 410, with which an endpoint says that it wants nothing any more."
 	case webhooks.DisabledFailing:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"gatehouse/web"
+	"gatehouse/webhooks"
 )
 
 // need is something that waits for a person.
@@ -27,7 +28,7 @@ const (
 // needs are what waits for a person, as far as the caller may know, the worst first.
 func (d *Dashboard) needs(ctx context.Context, caller web.Caller) ([]need, error) {
 	var all []need
-	for _, look := range []func(context.Context, web.Caller) ([]need, error){d.connectionNeeds, d.identityNeeds, d.logNeeds} {
+	for _, look := range []func(context.Context, web.Caller) ([]need, error){d.connectionNeeds, d.identityNeeds, d.endpointNeeds, d.logNeeds} {
 		found, err := look(ctx, caller)
 		if err != nil {
 			return nil, err
@@ -95,6 +96,26 @@ func (d *Dashboard) identityNeeds(ctx context.Context, caller web.Caller) ([]nee
 	return all[:min(len(all), mostNeeds)], nil
 }
 
+func (d *Dashboard) endpointNeeds(ctx context.Context, caller web.Caller) ([]need, error) {
+	if !caller.May("endpoints:read") {
+		return nil, nil
+	}
+	troubled, err := d.Endpoints.Endpoints.Troubled(ctx, webhooks.Limits{Accounts: caller.Accounts, Identities: caller.Identities}, mostNeeds)
+	if err != nil {
+		return nil, err
+	}
+	var all []need
+	for _, e := range troubled {
+		n := need{Tone: "bad", Title: e.Name() + " is disabled", Text: disabledBecause(e.DisabledReason) + " Nothing is sent to it any more.", Path: "/endpoints/" + url.PathEscape(e.ID), Do: "Look at it"}
+		if e.Enabled {
+			n.Tone, n.Title, n.Since = "warn", e.Name()+" does not take what is sent", e.FailingSince
+			n.Text = meaning(webhooks.Outcome(e.LastError)) + " Nothing has arrived since"
+		}
+		all = append(all, n)
+	}
+	return all, nil
+}
+
 func orNothing(texts ...string) string {
 	for _, t := range texts {
 		if t != "" {
@@ -120,7 +141,7 @@ func (d *Dashboard) logNeeds(_ context.Context, caller web.Caller) ([]need, erro
 		all = append(all, need{Tone: "warn", Title: most(n) + " messages are parked", Text: "NATS refuses them for good. They are in the history, and the gateway’s log says why."})
 	}
 	if n := r.Now["given up"]; n > 0 && caller.May("endpoints:read") {
-		all = append(all, need{Tone: "warn", Title: number(n) + " deliveries are parked", Text: "Their endpoints did not take them for three days, or refuse them. See gatehouse endpoints deliveries, and retry them from there."})
+		all = append(all, need{Tone: "warn", Title: number(n) + " deliveries are parked", Text: "Their endpoints did not take them for three days. They are kept, and can be sent again.", Path: "/endpoints", Do: "Look at the endpoints"})
 	}
 	if n := r.Now["not fetched"]; n > 0 {
 		all = append(all, need{Tone: "warn", Title: most(n) + " facts cannot be fetched", Text: "DoorFlow refuses them or makes no sense; they go on when the account reconnects."})

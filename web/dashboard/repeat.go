@@ -21,8 +21,9 @@ type repeating struct {
 	// Action is where the next part is asked for, and Fields what with.
 	Action string
 	Fields url.Values
-	// Done is how many deliveries wait again so far, and Skipped how many could not be sent again.
-	Done, Skipped int64
+	// Done is how many deliveries wait again so far, and Skipped how many could not be sent again; All is how many there
+	// were to begin with, 0 where that is not known.
+	Done, Skipped, All int64
 	// Percent of the work is done, as far as can be told. Reached is the time that it has come to.
 	Percent int
 	Reached time.Time
@@ -75,7 +76,8 @@ func (d *Dashboard) replayRange(c echo.Context) error {
 	case err != nil:
 		return d.againRepeating(c, err, work)
 	}
-	work.Done, work.Reached, work.Ended = work.Done+done.Deliveries, done.Reached, done.Next == ""
+	work.Done, work.Skipped = work.Done+done.Deliveries, count(c, "skipped")+done.Gone
+	work.Reached, work.Ended = done.Reached, done.Next == ""
 	work.Percent = percent(typed.Since, typed.Until, done.Reached)
 	return d.showRepeating(c, work, done.Next)
 }
@@ -96,7 +98,8 @@ const (
 	retryRead = 100
 )
 
-// retryParked is POST /endpoints/:id/retry-parked: each delivery of its own, as if somebody asked for one after the other.
+// retryParked is POST /endpoints/:id/retry-parked: each delivery of its own, as if somebody asked for one
+// after the other, the oldest first.
 func (d *Dashboard) retryParked(c echo.Context) error {
 	found, err := d.Endpoints.Find(c, c.Param("id"))
 	if err != nil {
@@ -104,11 +107,11 @@ func (d *Dashboard) retryParked(c echo.Context) error {
 	}
 	after, all := c.FormValue("after"), max(count(c, "all"), found.Health.Parked)
 	work := repeating{
-		endpoint: newEndpoint(found), Action: "/endpoints/" + url.PathEscape(found.ID) + "/retry-parked", Done: count(c, "done"), Skipped: count(c, "skipped"),
+		endpoint: newEndpoint(found), Action: "/endpoints/" + url.PathEscape(found.ID) + "/retry-parked", Done: count(c, "done"), Skipped: count(c, "skipped"), All: all,
 		Fields: url.Values{"all": {strconv.FormatInt(all, 10)}, "after": {after}},
 	}
 	for began := d.Now(); !work.Ended && d.Now().Sub(began) < retryFor; {
-		parked, next, err := d.Deliveries.Page(c, "parked", after, retryRead)
+		parked, next, err := d.Deliveries.Parked(c, after, retryRead)
 		if err == nil {
 			err = d.retryEach(c, parked, &work)
 		}
@@ -124,9 +127,9 @@ func (d *Dashboard) retryParked(c echo.Context) error {
 	return d.showRepeating(c, work, after)
 }
 
-func (d *Dashboard) retryEach(c echo.Context, parked []webhooks.Delivery, work *repeating) error {
-	for _, one := range parked {
-		switch _, err := d.Deliveries.RetryOne(c, one.ID); {
+func (d *Dashboard) retryEach(c echo.Context, parked []string, work *repeating) error {
+	for _, id := range parked {
+		switch _, err := d.Deliveries.RetryOne(c, id); {
 		case errors.Is(err, webhooks.ErrMessageGone), errors.Is(err, webhooks.ErrNoDelivery):
 			work.Skipped++
 		case err != nil:
