@@ -3,6 +3,8 @@ package main_test
 import (
 	"crypto/ed25519"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,7 +57,6 @@ func TestIdentitiesAndDoorsInABrowser(t *testing.T) {
 	b.click("[value=SMS]")
 	b.click("#code form[action$=verify] button")
 	b.see("#entered")
-	b.inspect("identity-code-sent")
 	code := dd.Code(doordecksim.AdminAda)
 	wrong := "000000"
 	if code == wrong {
@@ -66,6 +67,9 @@ func TestIdentitiesAndDoorsInABrowser(t *testing.T) {
 	b.see("#entered-fault")
 	if text := b.text("#code"); !strings.Contains(text, "4 tries are left") {
 		t.Errorf("a wrong code is answered:\n%s", text)
+	}
+	if strings.Contains(b.html(), wrong) || strings.Contains(b.html(), code) {
+		t.Error("the page shows a code")
 	}
 	b.inspect("identity-code-wrong")
 	b.write("#entered", code[:3]+" "+code[3:])
@@ -153,9 +157,10 @@ func TestIdentitiesAndDoorsInABrowser(t *testing.T) {
 	b.visit("/identities/reception/delete")
 	b.inspect("identity-delete")
 
-	// Doordeck fails: the page is there all the same, and says so.
-	dd.Faults().Fail("", -1, http.StatusServiceUnavailable)
+	// Doordeck is slow, and fails: the page is there all the same, and says so.
+	dd.Faults().Inject(doordecksim.Fault{N: -1, Delay: time.Second, Status: http.StatusServiceUnavailable})
 	b.visit("/doors/reception")
+	b.see(".waiting")
 	b.see(".said.bad")
 	b.inspect("doors-away")
 	dd.Faults().Reset()
@@ -167,10 +172,56 @@ func TestIdentitiesAndDoorsInABrowser(t *testing.T) {
 			t.Error("the browser complains:", c)
 		}
 	}
+	nothingSecret(t, g, dd, code)
+	whatASmallKeySees(t, g)
+}
+
+// nothingSecret looks for what nobody must learn, in the log and in the pages.
+func nothingSecret(t *testing.T, g *gateway, dd *doordeckCloud, code string) {
+	t.Helper()
+	seen, session := g.log(), g.session(adminToken)
+	for _, path := range []string{
+		"/identities", "/identities/reception", "/identities/reception/live", "/doors/reception/live", "/doors/reception/" + doordecksim.LockFront + "/live",
+		"/doors/reception/" + doordecksim.LockFront + "/summary", "/messages?subject=gatehouse.identity.%3E",
+	} {
+		a := g.paged(session, http.MethodGet, path, "")
+		if a.status != http.StatusOK {
+			t.Fatalf("%s: %d", path, a.status)
+		}
+		seen += string(a.body)
+	}
+	pem, err := os.ReadFile(g.env["GATEHOUSE_DOORDECK_SIGNING_KEY_FILE"])
+	if err != nil {
+		t.Fatal(err)
+	}
 	tokens, proofs := dd.secrets()
-	for _, secret := range append(append(tokens, proofs...), code) {
-		if strings.Contains(g.log(), secret) {
-			t.Errorf("the log has %q in it", secret)
+	if len(tokens) == 0 || len(proofs) != 2 {
+		t.Fatalf("%d tokens and %d proofs were overheard", len(tokens), len(proofs))
+	}
+	for _, secret := range slices.Concat(tokens, proofs, []string{code, strings.Split(string(pem), "\n")[1]}) {
+		if strings.Contains(seen, secret) {
+			t.Errorf("%q is in the log or in a page", secret)
+		}
+	}
+}
+
+// whatASmallKeySees is what it may do and nothing else.
+func whatASmallKeySees(t *testing.T, g *gateway) {
+	t.Helper()
+	door := "/doors/reception/" + doordecksim.LockFront
+	actions := []string{"/register", "/delete", "/new-key", door + "/share", door + "/revoke", door + "/unlock"}
+	for scope, want := range map[string][]string{
+		"identities:read": nil, "identities:write": {"/register", "/new-key"}, "operations:read": nil, "operations:write": {door + "/share", door + "/revoke"},
+		"operations:unlock": {door + "/unlock"},
+	} {
+		session, shown := g.session(g.key(map[string]any{"scopes": slices.Compact(slices.Sorted(slices.Values([]string{"identities:read", "operations:read", scope})))})), ""
+		for _, path := range []string{"/identities", "/identities/reception", door + "/live"} {
+			shown += string(g.paged(session, http.MethodGet, path, "").body)
+		}
+		for _, action := range actions {
+			if strings.Contains(shown, action+`"`) != slices.Contains(want, action) {
+				t.Errorf("with %s: is %s offered? %t", scope, action, !slices.Contains(want, action))
+			}
 		}
 	}
 }

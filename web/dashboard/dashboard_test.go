@@ -2,22 +2,30 @@ package dashboard
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"html"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"gatehouse/apikeys"
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/sqldb/sqldbtest"
+	"gatehouse/sharing"
 	"gatehouse/webhooks"
 )
 
@@ -206,5 +214,48 @@ func TestTheSparklineStaysInItsPicture(t *testing.T) {
 	s := sparkline(by, sparkHigh)
 	if !strings.HasPrefix(s.Line, "M0.0 6.0L") || !strings.HasSuffix(s.Line, "L600.0 78.0") || !strings.HasSuffix(s.Area, "L600 80L0 80Z") {
 		t.Errorf("%+v", s)
+	}
+}
+
+// A page waits for Doordeck for a while, and what it says when that is over is not taken for its reader's going away.
+func TestAskingEndsBeforeThePageDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		request := httptest.NewRequest(http.MethodGet, "/doors/acme/live", nil)
+		c, began := echo.New().NewContext(request, httptest.NewRecorder()), time.Now()
+		err := asking(c, func() error {
+			<-c.Request().Context().Done()
+			return context.Cause(c.Request().Context())
+		})
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != patience || c.Request().Context().Err() != nil {
+			t.Errorf("%v after %v, and the request is %v", err, time.Since(began), c.Request().Context().Err())
+		}
+	})
+}
+
+func TestALifeIsABar(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	i := sharing.Identity{RegisteredAt: start, RenewsAt: start.Add(24 * 24 * time.Hour), ServesUntil: start.Add(32 * 24 * time.Hour)}
+	for days, want := range map[int]life{
+		-1: {Renews: 75, Tone: "good"}, 0: {Renews: 75, Tone: "good"}, 8: {Past: 25, Renews: 75, Tone: "good"}, 25: {Past: 78.125, Renews: 75, Tone: "warn"},
+		32: {Past: 100, Renews: 75, Tone: "bad"}, 99: {Past: 100, Renews: 75, Tone: "bad"},
+	} {
+		if got := lifeOf(i, start.Add(time.Duration(days)*24*time.Hour)); got != want {
+			t.Errorf("after %d days: %+v, want %+v", days, got, want)
+		}
+	}
+	if got := lifeOf(sharing.Identity{}, start); !got.None {
+		t.Errorf("without a chain: %+v", got)
+	}
+}
+
+func TestPeopleOfAForm(t *testing.T) {
+	lines, people, wrong := readLines("\r\n ana@example.test\r\nbram\r\n\r\nAna <ana@example.test>;\r\n+442079460012")
+	var told []string
+	for _, l := range lines {
+		told = append(told, fmt.Sprint(l.N, " ", l.Tone, " ", l.Text))
+	}
+	want := []string{"2 good ana@example.test", "3 bad bram", "5 idle Ana <ana@example.test>;", "6 good +442079460012"}
+	if !slices.Equal(told, want) || wrong != 1 || len(people) != 2 || people[1].Telephone != "+442079460012" {
+		t.Errorf("%q, %d wrong, %+v", told, wrong, people)
 	}
 }
