@@ -20,9 +20,10 @@
 //     {{template "secret" …}}, and never in an address or after a redirect.
 //  5. An action is a POST by a form. When done it redirects to a page with ?said=word, and words in said.go are what
 //     is then shown. It needs no token against forgery: requests of other sites are refused by package web.
-//  6. A row in the pages table of cmd/gatehouse/dashboard_test.go: that test opens each page in a browser, light, dark
-//     and narrow, has axe look at it, and walks it with every scope and as two tenants.
+//  6. A row in the pages table of cmd/gatehouse/pages_test.go: each is walked with every scope and as two tenants, and timed
+//     with a long history. dashboard_test.go opens it in a browser, light, dark and narrow, and has axe look at it.
 //
-// What needs a person is a function in needs.go; what flows is a row in flow.go. No style and no script may stand in a
+// What needs a person is a function in needs.go; what flows is a station in flow.go, drawn by picture.go. The pages at /api
+// are made from openapi.yaml and asyncapi.yaml (package reference), which are open to all, and so are they. No style and no script may stand in a
 // page: the Content-Security-Policy forbids it.
 package dashboard
