@@ -67,6 +67,7 @@ func TestAShareThatGoesOnFailingStepsAside(t *testing.T) {
 
 // When everything fails, a lane is no storm.
 func TestALaneFullOfTroubleIsNoStorm(t *testing.T) {
+	t.Parallel()
 	c := newCloud(t, doordecksim.Options{Strict: true})
 	d := newDesk(t, sqldbtest.SQLite(t), keyset(t), c)
 	_ = crowd(t, c, 40)

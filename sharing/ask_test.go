@@ -187,6 +187,7 @@ func TestAskingWrongly(t *testing.T) {
 
 // Doordeck that does not answer holds up those who ask about doors, and nobody else.
 func TestASlowDoordeckHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
 	c := newCloud(t, strict())
 	s := newStation(t, c).open(t)
 	p, other := s.mint(t, reception()), s.mint(t, natsauth.Grant{Name: "other", Ask: map[string][]string{"acme": {"share", "doors"}}})

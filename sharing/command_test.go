@@ -65,6 +65,7 @@ func (s *station) awaitTold(t testing.TB, id string) []sharing.Answer {
 
 // What was published stands for one operation, whether it bears an id or not, however often it is delivered.
 func TestACommandThatIsDeliveredAgainIsTheSame(t *testing.T) {
+	t.Parallel()
 	c := newCloud(t, strict())
 	s := newStation(t, c)
 	p := s.mint(t, reception())
@@ -356,6 +357,7 @@ func TestHostileCommands(t *testing.T) {
 
 // While the gateway is away, who publishes without end is refused; there is still room for the others.
 func TestOneCallerDoesNotFillTheStream(t *testing.T) {
+	t.Parallel()
 	s := newStation(t, newCloud(t, strict()))
 	older := s.left(t).Config // as a gateway before this bound made it
 	older.MaxMsgsPerSubject, older.DiscardNewPerSubject = -1, false
@@ -382,6 +384,7 @@ func TestOneCallerDoesNotFillTheStream(t *testing.T) {
 
 // What cannot be stored comes again until it can, in its order, and is told once.
 func TestCommandsOutliveAStoreThatIsAway(t *testing.T) {
+	t.Parallel()
 	c := newCloud(t, strict())
 	s := newStation(t, c)
 	p := s.mint(t, reception())

@@ -194,6 +194,7 @@ func TestABatchComesApart(t *testing.T) {
 
 // A lock that says that it takes no batches gets none, and one that stops taking them is asked again.
 func TestManyPeople(t *testing.T) {
+	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
 		c := newCloud(t, doordecksim.Options{Strict: true})
 		d := newDesk(t, db, keyset(t), c).run(t)

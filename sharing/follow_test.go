@@ -68,24 +68,25 @@ func TestAQueuedShareExpires(t *testing.T) {
 // gets in when the door comes back.
 func TestTheRevokeOfAQueuedShare(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
-		c, keys := newCloud(t, doordecksim.Options{Strict: true}), keyset(t)
-		d := newDesk(t, db, keys, c).run(t)
+		c := newCloud(t, doordecksim.Options{Strict: true})
+		d := newDesk(t, db, keyset(t), c)
 		share := d.submit(t, `{"type":"share","lock":"%s","invitees":[{"email":"ana@example.test"},{"telephone":"+442079460012"}],"valid_for":"100h"}`, boat)
-		d.until(t, share.Operation, 10*time.Second, queued)
+		d.passUntil(t, c, share, queued)
 		revoke := d.submit(t, `{"type":"revoke","lock":"%s","invitees":[{"foreign_key":"visitor-ana"}]}`, boat)
-		d.until(t, revoke.Operation, 10*time.Second, queued)
+		d.passUntil(t, c, revoke, queued)
 		ledger := c.Ledger()
 		if first, second := ledger[0], ledger[len(ledger)-1]; second.Operation != "REMOVE_USER" || second.Expires < first.Expires {
 			t.Errorf("the share lives until %d, its revoke until %d", first.Expires, second.Expires)
 		}
-		d.until(t, share.Operation, 10*time.Second, func(a sharing.Answer) bool { return a.Results[0].Status == sharing.Cancelled })
-		if a, _ := d.ops.Get(t.Context(), revoke.Operation, nil); a.Status != sharing.Queued {
-			t.Errorf("with the share still waiting: %s", text(a))
+		d.passUntil(t, c, share, func(a sharing.Answer) bool { return a.Results[0].Status == sharing.Cancelled })
+		if revoke = d.state(t, revoke); revoke.Status != sharing.Queued {
+			t.Errorf("with the share still waiting: %s", text(revoke))
 		}
 		again := d.submit(t, `{"type":"share","lock":"%s","invitees":[{"email":"ana@example.test"}]}`, boat) // now or not at all
-		d.until(t, again.Operation, 10*time.Second, func(a sharing.Answer) bool { return a.Error == "earlier_queued" })
+		d.passUntil(t, c, again, func(a sharing.Answer) bool { return a.Error == "earlier_queued" })
 		must(t, c.SetOnline(boat, true))
-		share, revoke, again = d.final(t, share.Operation), d.final(t, revoke.Operation), d.final(t, again.Operation)
+		final := func(a sharing.Answer) bool { return a.Status.Final() }
+		share, revoke, again = d.passUntil(t, c, share, final), d.passUntil(t, c, revoke, final), d.passUntil(t, c, again, final)
 		if share.Status != sharing.Partial || share.Results[1].Status != sharing.Confirmed || revoke.Status != sharing.Confirmed || again.Status != sharing.Applied {
 			t.Errorf("%s\n%s\n%s", text(share), text(revoke), text(again))
 		}
@@ -144,18 +145,20 @@ func TestAShareThatIsRetriedAroundItsRevokeNeverWins(t *testing.T) {
 // A door that comes back while its share waits to be tried again gets it queued, and not twice.
 func TestAnOfflineDoorWithoutTimeToWait(t *testing.T) {
 	c := newCloud(t, doordecksim.Options{})
-	d := newDesk(t, sqldbtest.SQLite(t), keyset(t), c).run(t)
+	d := newDesk(t, sqldbtest.SQLite(t), keyset(t), c)
+	offline := func(a sharing.Answer) bool { return a.Error == "door_offline" }
+	final := func(a sharing.Answer) bool { return a.Status.Final() }
 	a := d.submit(t, `{"type":"share","lock":"%s","invitees":[{"email":"ana@example.test"}]}`, boat)
-	d.until(t, a.Operation, 10*time.Second, func(a sharing.Answer) bool { return a.Error == "door_offline" })
+	d.passUntil(t, c, a, offline)
 	must(t, c.SetOnline(boat, true))
-	if a = d.final(t, a.Operation); a.Status != sharing.Applied {
+	if a = d.passUntil(t, c, a, final); a.Status != sharing.Applied {
 		t.Error(text(a))
 	}
 	must(t, c.SetOnline(boat, false))
 	a = d.submit(t, `{"type":"revoke","lock":"%s","invitees":[{"email":"ana@example.test"}]}`, boat)
-	d.until(t, a.Operation, 10*time.Second, func(a sharing.Answer) bool { return a.Error == "door_offline" })
+	d.passUntil(t, c, a, offline)
 	d.advance(time.Minute)
-	if a = d.final(t, a.Operation); a.Status != sharing.Failed || a.Results[0].Error != "door_offline" {
+	if a = d.passUntil(t, c, a, final); a.Status != sharing.Failed || a.Results[0].Error != "door_offline" {
 		t.Error(text(a))
 	}
 }

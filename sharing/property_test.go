@@ -74,6 +74,7 @@ var mishaps = map[string]func(*doordecksim.Faults){
 // Whatever is asked and whatever goes wrong, every operation ends once, and the door has exactly those for whom
 // the operations that ended well say so, taken in their order. Unlocks open it no more often than they were asked.
 func TestWhateverHappensTheDoorHasWhomTheOutcomesSay(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		c := newCloud(t, doordecksim.Options{Strict: true})
 		for i := range 3 {

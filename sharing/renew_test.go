@@ -26,6 +26,7 @@ func pass(d time.Duration, c *cloud, replicas ...*replica) {
 }
 
 func TestTheSameKeyIsRenewedInTime(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, r *replica, c *cloud) {
 		first := r.make(t)
 		stop := r.run(t)

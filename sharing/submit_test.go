@@ -225,6 +225,7 @@ func TestWhatIsTooOldIsNeverSigned(t *testing.T) {
 
 // Behind one that waits, what gets too old is told so in time.
 func TestWhatGetsTooOldInTheQueueIsTold(t *testing.T) {
+	t.Parallel()
 	db := sqldbtest.SQLite(t)
 	c := newCloud(t, doordecksim.Options{})
 	d := newDesk(t, db, keyset(t), c).run(t)

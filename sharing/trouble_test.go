@@ -68,6 +68,20 @@ func (d *desk) pass(t testing.TB, c *cloud, by time.Duration) {
 	must(t, d.ops.Step(t.Context()))
 }
 
+// passUntil lets up to half a minute pass, second by second, until an operation satisfies a condition.
+func (d *desk) passUntil(t testing.TB, c *cloud, a sharing.Answer, satisfied func(sharing.Answer) bool) sharing.Answer {
+	t.Helper()
+	must(t, d.ops.Step(t.Context()))
+	for range 30 {
+		if a = d.state(t, a); satisfied(a) {
+			return a
+		}
+		d.pass(t, c, time.Second)
+	}
+	t.Fatalf("after half a minute it is %s", text(a))
+	return a
+}
+
 func (d *desk) state(t testing.TB, a sharing.Answer) sharing.Answer {
 	t.Helper()
 	a, err := d.ops.Get(t.Context(), a.Operation, nil)

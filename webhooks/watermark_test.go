@@ -87,6 +87,7 @@ func (w *world) happen(at time.Time) int {
 // whatever fails or dies on the way: each is said exactly once, each webhook is acknowledged, and the
 // watermark never goes back nor ahead of what was said.
 func TestCatchupInAnyOrder(t *testing.T) {
+	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
 		g := open(t, db, func(c *webhooks.ReceiverConfig) { c.Connected = func(string) bool { return true } })
 		s := &shelf{}
