@@ -14,7 +14,7 @@ import (
 
 type auditVerify struct {
 	besideOrAlone
-	Head []string `env:"-" placeholder:"HEAD,…" help:"What must be in the chains: heads that were kept elsewhere, as logged and published on gatehouse.audit.head."`
+	Head []string `env:"-" placeholder:"HEAD" help:"What must be in the chains: heads that were kept elsewhere, as logged and published on gatehouse.audit.head."`
 	JSON bool     `env:"-" help:"Print JSON."`
 }
 

@@ -27,7 +27,7 @@ type Config struct {
 	PublicURL      *url.URL       `group:"Listening:" default:"http://localhost:8080" placeholder:"URL" help:"The gateway as browsers and DoorFlow see it. https unless loopback. Default: ${default}."`
 	TLSCertFile    string         `group:"Listening:" name:"tls-cert-file" placeholder:"FILE" help:"Serve https with this certificate chain (PEM)."`
 	TLSKeyFile     string         `group:"Listening:" name:"tls-key-file" placeholder:"FILE" help:"The certificate's private key (PEM)."`
-	TrustedProxies []netip.Prefix `group:"Listening:" placeholder:"CIDR,…" help:"Proxies whose forwarded headers count."`
+	TrustedProxies []netip.Prefix `group:"Listening:" placeholder:"CIDR" help:"Proxies whose forwarded headers count."`
 
 	DataDir     string       `group:"Data and secrets:" default:"./data" placeholder:"DIR" help:"Database, JetStream store and key set. Made 0700, locked by one process. Default: ${default}."`
 	DatabaseURL vault.Secret `group:"Data and secrets:" name:"database-url" placeholder:"URL" help:"postgres://… instead of SQLite in the data directory."`
@@ -41,7 +41,7 @@ type Config struct {
 	NATSOperations string `group:"NATS:" words:"on,off" name:"nats-operations" placeholder:"on|off" help:"Whether door operations may be asked over NATS. On an external server its own permissions decide who may. Default: on embedded, else off."`
 	NATSReplicas   int    `group:"NATS:" name:"nats-replicas" placeholder:"N" help:"Replicas of the streams. Default: 1 embedded, else 3 where the cluster has them."`
 
-	ReturnURLs []string `group:"Listening:" name:"return-urls" placeholder:"ORIGIN,…" help:"Origins that a connect link's return_url may have."`
+	ReturnURLs []string `group:"Listening:" name:"return-urls" placeholder:"ORIGIN" help:"Origins that a connect link's return_url may have."`
 
 	DoorflowClientID         string        `group:"DoorFlow:" placeholder:"ID" help:"The DoorFlow OAuth application. Without it the DoorFlow parts are off."`
 	DoorflowClientSecret     vault.Secret  `group:"DoorFlow:" placeholder:"SECRET" help:"Its secret."`
@@ -59,7 +59,7 @@ type Config struct {
 	DoordeckSigningKeyFile string   `group:"Doordeck:" placeholder:"FILE" help:"The application's private key (JWK or PEM; Ed25519, EC or RSA), readable by its owner alone."`
 	DoordeckKeyID          string   `group:"Doordeck:" name:"doordeck-key-id" placeholder:"ID" help:"The kid that the key is registered under. Default: the JWK's own."`
 
-	EgressAllow    []netip.Prefix `group:"Deliveries to endpoints:" placeholder:"CIDR,…" help:"Networks that endpoints may live in although they are not public; there http will do."`
+	EgressAllow    []netip.Prefix `group:"Deliveries to endpoints:" placeholder:"CIDR" help:"Networks that endpoints may live in although they are not public; there http will do."`
 	EgressCAFile   string         `group:"Deliveries to endpoints:" name:"egress-ca-file" placeholder:"FILE" help:"CA bundle (PEM) that endpoints' certificates are checked with, besides the system's. Read at start."`
 	EgressCertFile string         `group:"Deliveries to endpoints:" placeholder:"FILE" help:"Client certificate (PEM) for endpoints that ask for one."`
 	EgressKeyFile  string         `group:"Deliveries to endpoints:" placeholder:"FILE" help:"The client certificate's private key (PEM)."`

@@ -134,7 +134,7 @@ type endpointReplay struct {
 	ID       string   `arg:"" help:"The endpoint's id."`
 	Since    string   `env:"-" required:"" placeholder:"WHEN" help:"From when on: a time (RFC 3339) or an age such as 24h."`
 	Until    string   `env:"-" placeholder:"WHEN" help:"Until when, not included. Default: now."`
-	Subjects []string `env:"-" name:"subject" placeholder:"PATTERN,…" help:"Only what matches, of what the endpoint wants."`
+	Subjects []string `env:"-" name:"subject" placeholder:"PATTERN" help:"Only what matches, of what the endpoint wants."`
 	JSON     bool     `env:"-" help:"Print JSON."`
 }
 
@@ -144,6 +144,12 @@ type replayRequest struct {
 	Until    string   `json:"until"`
 	Subjects []string `json:"subjects,omitempty"`
 	After    string   `json:"after,omitempty"`
+}
+
+// replayed is what a replay came to.
+type replayed struct {
+	Deliveries int64 `json:"deliveries"`
+	Gone       int64 `json:"gone,omitzero"`
 }
 
 func (c *endpointReplay) Run(ctx context.Context, t *terminal) error {
@@ -158,30 +164,30 @@ func (c *endpointReplay) Run(ctx context.Context, t *terminal) error {
 		}
 	}
 	q := replayRequest{Since: since.UTC().Format(time.RFC3339Nano), Until: until.UTC().Format(time.RFC3339Nano), Subjects: c.Subjects}
-	var all, gone int64
+	var all replayed
 	for {
 		var done struct {
-			Deliveries int64  `json:"deliveries"`
-			Gone       int64  `json:"gone"`
-			Next       string `json:"next"`
+			replayed
+			Next string `json:"next"`
 		}
 		if err := c.do(ctx, http.MethodPost, endpointPath(c.ID, "/replay"), nil, q, &done); err != nil {
-			if all > 0 {
-				return fmt.Errorf("after %d deliveries: %w", all, err)
+			if all.Deliveries > 0 {
+				return fmt.Errorf("after %d deliveries: %w", all.Deliveries, err)
 			}
 			return err
 		}
-		all, gone = all+done.Deliveries, gone+done.Gone
+		all.Deliveries += done.Deliveries
+		all.Gone += done.Gone
 		if q.After = done.Next; q.After == "" {
 			break
 		}
 	}
 	if c.JSON {
-		return writeJSON(t.out, map[string]int64{"deliveries": all, "gone": gone})
+		return writeJSON(t.out, all)
 	}
-	if gone > 0 {
-		_, _ = fmt.Fprintf(t.err, "%d more were removed by the retention before they could be.\n", gone)
+	if all.Gone > 0 {
+		_, _ = fmt.Fprintf(t.err, "%d more were removed by the retention before they could be.\n", all.Gone)
 	}
-	_, err = fmt.Fprintf(t.out, "%d messages are delivered again.\n", all)
+	_, err = fmt.Fprintf(t.out, "%d messages are delivered again.\n", all.Deliveries)
 	return err
 }

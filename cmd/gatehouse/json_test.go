@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,7 +22,7 @@ var sameTime = cmp.Comparer(func(a, b string) bool {
 // What --json prints is what the API answers: of a list its items, else the answer itself. The examples of the
 // API's description stand for a gateway.
 func TestJSONIsTheAPIsOwn(t *testing.T) {
-	var answered any
+	var answered atomic.Pointer[any]
 	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		op, _ := described.For(r.Method, r.URL.Path)
 		if op == nil {
@@ -33,11 +34,10 @@ func TestJSONIsTheAPIsOwn(t *testing.T) {
 			if response == nil {
 				continue
 			}
-			if answered = nil; response.Value.Content.Get("application/json") != nil {
-				answered = response.Value.Content.Get("application/json").Example
-			}
+			example := response.Value.Content.Get("application/json").Example
+			answered.Store(&example)
 			w.WriteHeader(status)
-			_ = json.NewEncoder(w).Encode(answered)
+			_ = json.NewEncoder(w).Encode(example)
 			return
 		}
 	}))
@@ -60,7 +60,7 @@ func TestJSONIsTheAPIsOwn(t *testing.T) {
 			if err := json.Unmarshal([]byte(stdout), &got); code != 0 || err != nil {
 				t.Fatalf("exit code %d, %v: %s%s", code, err, stdout, stderr)
 			}
-			want := answered
+			want := *answered.Load()
 			if page, is := want.(map[string]any); is && page["items"] != nil {
 				want = page["items"]
 			}

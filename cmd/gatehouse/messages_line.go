@@ -60,7 +60,7 @@ func (s stored) tone() tone {
 	case kind == "endpoint" && happened[0] == "disabled":
 		return bad
 	case kind == "event" && happened[0] == "door":
-		return careOf
+		return caution
 	}
 	return tones[happened[len(happened)-1]]
 }

@@ -58,7 +58,7 @@ func (a *alone) credentials() *natsauth.Credentials {
 type natsMint struct {
 	natsAdmin
 	Name    string        `arg:"" help:"The program's name: 1 to 64 letters, digits, - or _."`
-	Events  []string      `env:"-" placeholder:"ACCOUNT,…" help:"Accounts whose notifications, events and connections it may hear; * for all."`
+	Events  []string      `env:"-" placeholder:"ACCOUNT" help:"Accounts whose notifications, events and connections it may hear; * for all."`
 	Ask     []string      `env:"-" sep:"none" placeholder:"IDENTITY:OP,…" help:"What it may ask for: share, revoke, unlock, lookup, doors, door. Once for each identity."`
 	Command []string      `env:"-" sep:"none" placeholder:"IDENTITY:OP,…" help:"What it may command: share, revoke, unlock. Once for each identity."`
 	Durable bool          `env:"-" help:"Make a consumer that keeps the program's place while it is away."`

@@ -42,12 +42,12 @@ func obeys(w io.Writer) bool { return isTerminal(w) && os.Getenv("TERM") != "dum
 type tone string
 
 const (
-	plain  tone = ""
-	strong tone = "1"
-	dim    tone = "2"
-	bad    tone = "31"
-	good   tone = "32"
-	careOf tone = "33"
+	plain   tone = ""
+	strong  tone = "1"
+	dim     tone = "2"
+	bad     tone = "31"
+	good    tone = "32"
+	caution tone = "33"
 )
 
 // paint colours a text where w shows colours, and nobody has asked for none (https://no-color.org).
@@ -62,8 +62,8 @@ func paint(w io.Writer, t tone, text string) string {
 var tones = map[string]tone{
 	"active": good, "applied": good, "confirmed": good, "current": good, "delivered": good, "done": good, "enabled": good,
 	"granted": good, "ok": good, "ready": good, "recovered": good, "renewed": good, "resumed": good,
-	"failing": careOf, "partial": careOf, "pending": careOf, "queued": careOf, "running": careOf, "silent": careOf,
-	"unregistered": careOf, "verification_required": careOf, "waiting": careOf, "warn": careOf,
+	"failing": caution, "partial": caution, "pending": caution, "queued": caution, "running": caution, "silent": caution,
+	"unregistered": caution, "verification_required": caution, "waiting": caution, "warn": caution,
 	"denied": bad, "expired": bad, "fail": bad, "failed": bad, "parked": bad, "reauthorize": bad, "refused": bad, "unknown": bad,
 	"cancelled": dim, "disabled": dim, "disconnected": dim, "off": dim, "old": dim, "revoked": dim, "started": dim,
 }
