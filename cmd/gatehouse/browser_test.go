@@ -100,6 +100,9 @@ func ask[T any](b *chrome, expression string) T {
 	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
 	defer cancel()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	for err != nil && strings.Contains(err.Error(), "Inspected target navigated") && ctx.Err() == nil { // the page is being left
+		v, err = chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	}
 	b.must("evaluating "+expression[:min(len(expression), 80)], err)
 	return v
 }
