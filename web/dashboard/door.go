@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -33,6 +34,9 @@ func (d *Dashboard) askDoor(c echo.Context, page *doorPage) error {
 			Over: !u.End.IsZero() && !u.End.After(now), Ahead: u.Start.After(now),
 		})
 	}
+	slices.SortFunc(page.Users, func(a, b doorUser) int {
+		return cmp.Or(strings.Compare(strings.ToLower(a.Who()), strings.ToLower(b.Who())), strings.Compare(string(a.User), string(b.User)))
+	})
 	page.Next = next
 	return err
 }
@@ -95,7 +99,7 @@ func (d *Dashboard) revokePage(c echo.Context, users []string) (doorPage, error)
 		return page, err
 	}
 	page.Revoke = slices.Compact(slices.Sorted(slices.Values(users)))
-	page.Live = page.Path() + "/summary?" + url.Values{"user": page.Revoke}.Encode()
+	page.Live = page.Path() + "/summary?" + url.Values{"limit": {peopleAtOnce}, "user": page.Revoke}.Encode()
 	return page, nil
 }
 

@@ -166,6 +166,9 @@ func (p doorPage) Name() string {
 	return p.Door.Name
 }
 
+// peopleAtOnce are so many that somebody can be found among them, and no more than the list gives at a time.
+const peopleAtOnce = "500"
+
 // doorUser is somebody who has a door.
 type doorUser struct {
 	sharing.DoorUser
@@ -189,7 +192,7 @@ func (d *Dashboard) door(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	page.Live = page.Path() + "/live?" + url.Values{"after": {c.QueryParam("after")}}.Encode()
+	page.Live = page.Path() + "/live?" + url.Values{"limit": {peopleAtOnce}, "after": {c.QueryParam("after")}}.Encode()
 	return d.show(c, "door", "Door", page)
 }
 
