@@ -83,10 +83,11 @@ func unsplit(words []string) (joined []string, kept string) {
 // candidate is a word that may stand where the last one is being written.
 type candidate struct{ word, help string }
 
-func complete(app *kong.Application, words []string) (found []candidate) {
-	last := words[len(words)-1]
-	node, flag, given := app.Node, (*kong.Flag)(nil), 0
-	for _, w := range words[:len(words)-1] {
+// walk reads what stands before the last word: the command so far, the flag whose value comes next, if one does, and
+// how many arguments were given.
+func walk(app *kong.Application, words []string) (node *kong.Node, flag *kong.Flag, given int) {
+	node = app.Node
+	for _, w := range words {
 		name, _, valued := strings.Cut(w, "=")
 		switch child := childOf(node, w); {
 		case flag != nil: // w is its value
@@ -101,6 +102,16 @@ func complete(app *kong.Application, words []string) (found []candidate) {
 			given++
 		}
 	}
+	return node, flag, given
+}
+
+// complete returns what may stand in the place of the last word.
+func complete(app *kong.Application, words []string) (found []candidate) {
+	if len(words) > 1 && words[0] == "help" {
+		words = words[1:] // what follows is the command that help is wanted of
+	}
+	last := words[len(words)-1]
+	node, flag, given := walk(app, words[:len(words)-1])
 	add := func(word, help string) {
 		if strings.HasPrefix(word, last) {
 			found = append(found, candidate{word, help})

@@ -34,6 +34,7 @@ ask() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _gatehouse; [ ${#COMPREPLY[@]
 		{"ask gatehouse share acme some-lock --email a@example.test --prov", "--provision"},
 		{"ask gatehouse api-keys create x --scope messages,audit", "messages,audit:read"},
 		{"ask gatehouse completion f", "fish"},
+		{"ask gatehouse help messages ta", "tail"},
 		{"ask gatehouse nats creds --dur", "--durable"},
 		{"ask gatehouse serve --nats-operations of", "off"},
 		{"ask gatehouse __comp", "files"},
