@@ -305,13 +305,14 @@ func (r *run) yield(ctx context.Context) error {
 
 // letGo sends nothing more for people for whom something later comes, or has come.
 func (r *run) letGo(of func(*part) bool) {
+	now := r.now().UnixMilli()
 	for _, p := range r.op.with(Accepted, Running) {
 		switch {
 		case !of(p):
-		case p.Status == Accepted && p.ExpiresAt <= r.now().UnixMilli():
+		case p.Status == Accepted && p.ExpiresAt <= now:
 			p.Status, p.Error = Cancelled, whyOvertaken
-		default:
-			p.Status, p.Error, p.GuardAt = watched, whyOvertaken, max(p.ExpiresAt, p.GuardAt)
+		default: // from now on the list of users is asked for
+			p.Status, p.Error, p.GuardAt = watched, whyOvertaken, max(p.ExpiresAt, p.GuardAt, now)
 		}
 	}
 }

@@ -384,3 +384,30 @@ func TestAskingAndGoingAway(t *testing.T) {
 		must(t, <-stored)
 	}
 }
+
+// A share that a revoke behind it lets go of, after an answer that says offline though it was done, is not settled while
+// the door's list cannot be had; and when the revoke comes to nothing, the list tells that the share was done.
+func TestAShareThatWasLetGoIsSettledByTheList(t *testing.T) {
+	c := newCloud(t, doordecksim.Options{Strict: true})
+	d := newDesk(t, sqldbtest.SQLite(t), keyset(t), c)
+	share := d.submit(t, `{"type":"share","lock":"%s","invitees":[{"email":"ana@example.test"}]}`, front)
+	c.Faults().FailAfter(execute, 1, 503)
+	must(t, d.ops.Step(t.Context()))
+	c.Faults().Fail(doordecksim.RouteLockUsers, -1, 500)
+	c.Faults().RateLimit(execute, -1, "")
+	revoke := d.submit(t, `{"type":"revoke","lock":"%s","invitees":[{"foreign_key":"visitor-ana"}]}`, front)
+	must(t, d.ops.Step(t.Context()))
+	for range 14 {
+		d.pass(t, c, 8*time.Second)
+	}
+	if share = d.state(t, share); share.Status != sharing.Running {
+		t.Errorf("without a list the share is %s", text(share))
+	}
+	c.Faults().Reset()
+	for range 4 {
+		d.pass(t, c, 8*time.Second)
+	}
+	if share, revoke = d.state(t, share), d.state(t, revoke); share.Status != sharing.Applied || revoke.Status == sharing.Applied {
+		t.Errorf("the door has %s, by the outcomes: %s\n%s", c.members(front), text(share), text(revoke))
+	}
+}
