@@ -120,7 +120,7 @@ func TestTheDashboardInABrowser(t *testing.T) {
 	b.click("button.danger")
 	b.see(".said.good")
 	b.inspect("disconnected")
-	for name, path := range map[string]string{"api": "/api", "api-requests": "/api/http/operations", "api-messages": "/api/nats/ask", "api-problems": "/api/problems"} {
+	for name, path := range map[string]string{"api": "/api", "api-requests": "/api/http/audit", "api-messages": "/api/nats/command", "api-problems": "/api/problems"} {
 		b.visit(path)
 		b.see(".head h1")
 		b.inspect(name)
