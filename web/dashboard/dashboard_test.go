@@ -26,6 +26,7 @@ import (
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/sqldb/sqldbtest"
 	"gatehouse/sharing"
+	"gatehouse/web"
 	"gatehouse/webhooks"
 )
 
@@ -245,6 +246,48 @@ func TestALifeIsABar(t *testing.T) {
 	}
 	if got := lifeOf(sharing.Identity{}, start); !got.None {
 		t.Errorf("without a chain: %+v", got)
+	}
+}
+
+// A page says of each way that an identity can stand what there is to do.
+func TestAnIdentityThatWaitsForACode(t *testing.T) {
+	d := &Dashboard{Config: Config{Now: time.Now}}
+	var err error
+	if d.files, err = readFiles(); err == nil {
+		d.templates, err = d.readTemplates()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	waits := sharing.Identity{Name: "acme", Status: sharing.StatusVerification, Email: "ada@example.test", EmailVerified: true}
+	sent := func(ago time.Duration, wrong int) sharing.Identity {
+		i := waits
+		i.Verification = &sharing.Verification{Method: "EMAIL", SentAt: now.Add(-ago), ExpiresAt: now.Add(5*time.Minute - ago), WrongCodes: wrong}
+		return i
+	}
+	nowhere := waits
+	nowhere.EmailVerified = false
+	for name, row := range map[string]struct {
+		of        sharing.Identity
+		says      string
+		enter, to bool // is there a form to enter a code, and one to have it sent
+	}{
+		"nothing was sent": {waits, "How should the code come?", false, true},
+		"a code was sent":  {sent(time.Minute, 1), "It works until", true, true},
+		"it is too old":    {sent(6*time.Minute, 0), "older than five minutes", false, true},
+		"too many wrong":   {sent(time.Minute, 5), "Too many wrong codes", false, true},
+		"nowhere to send":  {nowhere, "nowhere to send a code to", false, false},
+	} {
+		var page bytes.Buffer
+		v := view{In: true, Caller: web.Caller{Scopes: []string{"identities:write"}}, Page: d.identityOf(row.of)}
+		if err := d.templates["identity"].ExecuteTemplate(&page, "live", v); err != nil {
+			t.Fatal(err)
+		}
+		text := page.String()
+		if !strings.Contains(text, row.says) || strings.Contains(text, "/acme/check") != row.enter || strings.Contains(text, "/acme/verify") != row.to {
+			t.Errorf("%s:\n%s", name, text)
+		}
 	}
 }
 
