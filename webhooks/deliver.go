@@ -112,8 +112,14 @@ func (d *Deliveries) Run(ctx context.Context) error {
 	return nil
 }
 
-// recall takes back what the last process was sending. Only a process alone on its directory can know that it died.
+// recall takes back what the last process was sending, which only a process alone on its directory can know to have died.
+// What is said from now on has its place behind what waits, also when a clock has been set back.
 func (d *Deliveries) recall(ctx context.Context) error {
+	var last int64
+	if err := d.DB.Get(ctx, &last, `SELECT COALESCE(MAX(place), 0) FROM deliveries WHERE state = 'waiting'`); err != nil {
+		return err
+	}
+	d.lastPlace.Store(last)
 	if d.DB.Postgres() {
 		return d.readClock(ctx)
 	}

@@ -132,3 +132,27 @@ func TestTheNextStartTakesBackWhatWasUnderWay(t *testing.T) {
 		t.Errorf("%d attempts; the endpoint got %v", d.Attempts, b.times())
 	}
 }
+
+// A clock that was set back between two starts does not let what is said now go before what waits.
+func TestAClockSetBackKeepsTheOrder(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		keys := keysetFile(t)
+		o, b := newOffice(t, db, keys), newBMS(t)
+		e, _ := o.endpoint(b.URL, ordered)
+		b.says(http.StatusInternalServerError)
+		waits := o.say(1)[0]
+		await(t, "it has failed", func() bool { return o.count(`SELECT COUNT(*) FROM delivery_attempts`) == 1 })
+		o.stop()
+		o.stopLog()
+		o.exec(`UPDATE deliveries SET place = ?, due_at = 0, holder = ''`, time.Now().Add(time.Hour).UnixMicro())
+		b.says(http.StatusOK)
+		next := newOffice(t, db, keys)
+		later := next.say(1)[0]
+		await(t, "both are delivered", func() bool {
+			return next.delivery(waits, e).Status == "delivered" && next.delivery(later, e).Status == "delivered"
+		})
+		if got := b.ids(); got[len(got)-2] != waits || got[len(got)-1] != later {
+			t.Errorf("it got %v, want %s before %s", got, waits, later)
+		}
+	})
+}
