@@ -26,8 +26,9 @@ const (
 	// dueEvery is how often the database is asked what has become due, and who has died.
 	dueEvery = time.Second
 	// calmEvery is how often it is asked whether there are endpoints now, while there are none.
-	calmEvery  = 250 * time.Millisecond
-	tallyEvery = 10 * time.Second
+	calmEvery = 250 * time.Millisecond
+	// tallyEvery is how often attempts that were counted are stored, and tallyTimeout how long that may hold up a stop.
+	tallyEvery, tallyTimeout = 10 * time.Second, 5 * time.Second
 )
 
 // DeliveriesConfig is what Deliveries need.
@@ -106,8 +107,6 @@ func (d *Deliveries) Run(ctx context.Context) error {
 		cancel()
 		<-ended
 	}
-	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer cancel()
 	d.saveTally(ctx)
 	return nil
 }

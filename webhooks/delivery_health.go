@@ -43,8 +43,10 @@ func (t *tally) count(r result) {
 	t.counts[of] = c
 }
 
-// saveTally adds what was counted to the database.
+// saveTally adds what was counted to the database, also when the process is stopping meanwhile.
 func (d *Deliveries) saveTally(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tallyTimeout)
+	defer cancel()
 	d.tally.mu.Lock()
 	counts := d.tally.counts
 	d.tally.counts = map[hourOf]counted{}
