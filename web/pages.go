@@ -85,6 +85,8 @@ func (s *Server) pageRoutes(e *echo.Echo, secure bool) {
 		around := []echo.MiddlewareFunc{s.page, s.sameOrigin, in.signedIn(p)}
 		if p.Stream {
 			around = append(around, s.fewStreams, s.endsWithKey, endsWithServer)
+		} else {
+			around = append(around, endsSoonWithServer) // it may ask an endpoint, DoorFlow or Doordeck
 		}
 		e.Add(p.Method, p.Path, p.Handle, around...)
 	}

@@ -199,6 +199,14 @@ func TestEndpointsInABrowser(t *testing.T) {
 		}
 	}
 
+	// A part of long work that fails can be asked for again, with what was done so far.
+	a := g.paged(g.session(adminToken), http.MethodPost, page+"/replay", "since=2026-01-01T00:00:00Z&until=2026-02-01T00:00:00Z&after=no-cursor&done=1234")
+	for _, want := range []string{"1\u202f234 on their way so far", `name="after" value="no-cursor"`, `name="done" value="1234"`, "Go on", `role="alert"`} {
+		if a.status != http.StatusBadRequest || !strings.Contains(string(a.body), want) {
+			t.Errorf("a part that failed is answered %d, without %s:\n%s", a.status, want, a.body)
+		}
+	}
+
 	// Another secret, a change, a pause, the end.
 	b.visit(page + "/rotate")
 	b.click("form.actions button")

@@ -163,6 +163,21 @@ func TestEveryOutcomeHasAMeaning(t *testing.T) {
 	}
 }
 
+func TestHowFarAReplayIs(t *testing.T) {
+	const since, until = "1990-01-01T00:00:00Z", "2026-01-01T00:00:00Z"
+	for at, want := range map[string]int{since: 0, "2008-01-01T00:00:00Z": 49, until: 100} {
+		when, err := time.Parse(time.RFC3339, at)
+		if got := percent(since, until, when); err != nil || got != want {
+			t.Errorf("%s: %d, want %d", at, got, want)
+		}
+	}
+	for _, bad := range [][2]string{{"", until}, {since, "x"}, {until, since}} {
+		if got := percent(bad[0], bad[1], time.Now()); got != 0 {
+			t.Errorf("%v: %d", bad, got)
+		}
+	}
+}
+
 func TestThePulseKeepsAnHour(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
 		reg := prometheus.NewRegistry()

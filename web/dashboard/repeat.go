@@ -63,11 +63,11 @@ func (d *Dashboard) replayRange(c echo.Context) error {
 		typed.Since, typed.Until = now.Add(-span).Format(time.RFC3339), ""
 	}
 	// The end is settled with the first part: what is said from then on goes there anyway.
-	typed.Until = cmp.Or(typed.Until, now.Format(time.RFC3339Nano))
-	q := webhooks.ReplayFields{Since: typed.Since, Until: typed.Until, Subjects: lines(typed.Subjects), After: c.FormValue("after")}
+	until := cmp.Or(typed.Until, now.Format(time.RFC3339Nano))
+	q := webhooks.ReplayFields{Since: typed.Since, Until: until, Subjects: lines(typed.Subjects), After: c.FormValue("after")}
 	work := repeating{
 		endpoint: typed.endpoint, Action: "/endpoints/" + url.PathEscape(found.ID) + "/replay", Done: count(c, "done"),
-		Fields: url.Values{"since": {typed.Since}, "until": {typed.Until}, "subjects": {typed.Subjects}, "after": {q.After}},
+		Fields: url.Values{"since": {typed.Since}, "until": {until}, "subjects": {typed.Subjects}, "after": {q.After}},
 	}
 	done, err := d.Deliveries.ReplayFor(c, q)
 	switch {
@@ -78,7 +78,7 @@ func (d *Dashboard) replayRange(c echo.Context) error {
 	}
 	work.Done, work.Skipped = work.Done+done.Deliveries, count(c, "skipped")+done.Gone
 	work.Reached, work.Ended = done.Reached, done.Next == ""
-	work.Percent = percent(typed.Since, typed.Until, done.Reached)
+	work.Percent = percent(typed.Since, until, done.Reached)
 	return d.showRepeating(c, work, done.Next)
 }
 
@@ -89,7 +89,7 @@ func percent(since, until string, at time.Time) int {
 	if err != nil || failed != nil || !to.After(from) {
 		return 0
 	}
-	return int(100 * at.Sub(from) / to.Sub(from))
+	return int(100 * at.Sub(from).Seconds() / to.Sub(from).Seconds())
 }
 
 // retryFor is how long one part of retrying what is parked may take, and retryRead how many are read at once.
