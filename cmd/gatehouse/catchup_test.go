@@ -60,7 +60,7 @@ func (h *hour) pass(n int) {
 // acknowledged waits until every webhook but those held back has arrived and been acknowledged.
 func (h *hour) acknowledged(held int) {
 	h.df.t.Helper()
-	eventually(h.df.t, 3*leaseAndMore, func() string {
+	eventually(h.df.t, 6*leaseAndMore, func() string {
 		waiting, open := 0, 0
 		for _, e := range h.df.Ledger() {
 			if !e.Delivered {

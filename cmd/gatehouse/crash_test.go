@@ -25,6 +25,7 @@ const eventsPerRound = 5
 // Everything in one process and one directory, as most installations have it. Besides the load, an account
 // is connected: its events are fetched through the crashes, and come out once as well.
 func TestKill9OnSQLite(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, nil)
 	df := newCloud(t, g)
 	g.start()
@@ -72,6 +73,7 @@ func TestKill9OnSQLite(t *testing.T) {
 // A start makes the directory, the schema, the key set and the admin token. Wherever it is cut short, the
 // next one goes on from there.
 func TestKill9WhileStarting(t *testing.T) {
+	t.Parallel()
 	for range 5 * rounds(t) {
 		g := newGateway(t, nil)
 		delete(g.env, "GATEHOUSE_ADMIN_TOKEN")
@@ -86,6 +88,7 @@ func TestKill9WhileStarting(t *testing.T) {
 }
 
 func TestKill9OnSQLiteWithExternalNATS(t *testing.T) {
+	t.Parallel()
 	n := newNATS(t)
 	g := newGateway(t, map[string]string{"GATEHOUSE_NATS_URL": n.url()}).start()
 	l := newLoad()

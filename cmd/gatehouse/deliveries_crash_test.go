@@ -204,6 +204,7 @@ func checkDelivered(t *testing.T, g *gateway, all []*subscriber) {
 // Deliveries survive being killed in the middle: each endpoint gets each message at least once, under the same id, and
 // no more often than attempts are recorded.
 func TestKill9WithDeliveries(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, map[string]string{"GATEHOUSE_EGRESS_ALLOW": "127.0.0.0/8"}).start()
 	all := []*subscriber{
 		subscribe(t, g, "", nil),
@@ -256,6 +257,7 @@ func TestKill9OfOneOfTwoReplicasWithDeliveries(t *testing.T) {
 
 // Deliveries go on while NATS is away.
 func TestDeliveriesWithoutNATS(t *testing.T) {
+	t.Parallel()
 	n := newNATS(t)
 	g := newGateway(t, map[string]string{"GATEHOUSE_NATS_URL": n.url(), "GATEHOUSE_EGRESS_ALLOW": "127.0.0.0/8"}).start()
 	s := subscribe(t, g, "", nil)

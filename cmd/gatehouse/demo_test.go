@@ -91,7 +91,7 @@ func TestDemoOnce(t *testing.T) {
 // What is not true at the clouds is named, whatever the gateway says of it.
 func TestDemoSaysWhatIsMissing(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	for _, test := range []struct {
+	tests := []struct {
 		name, says string
 		patience   time.Duration
 		spoil      func(*doorflowsim.Sim, *doordecksim.Sim)
@@ -136,17 +136,21 @@ func TestDemoSaysWhatIsMissing(t *testing.T) {
 				dd.Faults().Fail(doordecksim.RouteLockUsers, -1, http.StatusServiceUnavailable)
 			},
 		},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			var out strings.Builder
-			err := gatehouse.DemoOnce(t.Context(), &out, test.patience, test.spoil)
-			if err == nil || !strings.Contains(err.Error(), test.says) {
-				t.Errorf("it says %v, want %s\n%s", err, test.says, out.String())
-			}
-			if left, _ := filepath.Glob(filepath.Join(os.Getenv("TMPDIR"), "*")); len(left) > 0 {
-				t.Errorf("it leaves %v behind", left)
-			}
-		})
+	}
+	t.Run("together", func(t *testing.T) {
+		for _, test := range tests {
+			t.Run(test.name, func(t *testing.T) {
+				t.Parallel()
+				var out strings.Builder
+				err := gatehouse.DemoOnce(t.Context(), &out, test.patience, test.spoil)
+				if err == nil || !strings.Contains(err.Error(), test.says) {
+					t.Errorf("it says %v, want %s\n%s", err, test.says, out.String())
+				}
+			})
+		}
+	})
+	if left, _ := filepath.Glob(filepath.Join(os.Getenv("TMPDIR"), "*")); len(left) > 0 {
+		t.Errorf("they leave %v behind", left)
 	}
 }
 

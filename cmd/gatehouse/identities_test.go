@@ -265,6 +265,7 @@ func TestIdentitiesInTheCommandLine(t *testing.T) {
 }
 
 func TestDoctorLooksAtDoordeck(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, nil)
 	newCloud(t, g)
 	diagnose(t, g.env).wants(t, "Doordeck", "off", "GATEHOUSE_DOORDECK_ISSUER")

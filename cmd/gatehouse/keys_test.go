@@ -126,6 +126,7 @@ func (g *gateway) awaitRotated(within time.Duration) keys.Status {
 // A rotation is killed again and again: at random, and at the very moment when the key set file has changed.
 // After each kill everything opens, and in the end nothing is sealed with the old key.
 func TestKill9WhileRotating(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, map[string]string{"GATEHOUSE_LOG_LEVEL": "debug"})
 	df := newCloud(t, g)
 	g.start()
@@ -224,6 +225,7 @@ func keyMaterial(t *testing.T, g *gateway) []string {
 
 // Without a gateway the command does the same itself, and is killed as often.
 func TestKill9OfTheCommandThatRotates(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, nil).start()
 	g.stop()
 	const many = 2000

@@ -101,6 +101,7 @@ func asKey(t *testing.T, urls, file string) *nats.Conn {
 // A cluster that is configured with exactly what doctor prints, but for the keys: the streams have three
 // replicas, a program does what it may and nothing else, and events go on when a node dies.
 func TestAClusterAsDoctorPrintsIt(t *testing.T) {
+	t.Parallel()
 	gatewayFile, gatewayKey := nkey(t)
 	appFile, appKey := nkey(t)
 	nodes, urls := newCluster(t, strings.NewReplacer("GATEWAY_KEY", gatewayKey, "APP_KEY", appKey).Replace(printedBlock(t)))

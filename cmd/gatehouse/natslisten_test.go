@@ -65,6 +65,7 @@ func dial(addr, creds string, more ...nats.Option) (*nats.Conn, error) {
 }
 
 func TestNATSListens(t *testing.T) {
+	t.Parallel()
 	t.Run("on a port that is taken", func(t *testing.T) {
 		first, addr := listening(t, nil)
 		first.start()
@@ -155,6 +156,7 @@ func inClear(t *testing.T, addr string) string {
 
 // The whole life of a credential at the command line, beside a running gateway and without one.
 func TestNATSCredentialsAtTheCommandLine(t *testing.T) {
+	t.Parallel()
 	g, addr := listening(t, map[string]string{"GATEHOUSE_LOG_LEVEL": "debug"})
 	g.start()
 	beside := g.minted(t, "app", "--events", "hX9aQ2,bT4kW8", "--ask", "acme:share,doors", "--ask", "b:c:door", "--command", "acme:share", "--durable", "--expires", "720h")
@@ -253,6 +255,7 @@ func TestNATSCredentialsAtTheCommandLine(t *testing.T) {
 // A file that was answered works, also after kill -9; what is listed has its consumer, and no consumer is
 // without its credential.
 func TestKill9WhileMinting(t *testing.T) {
+	t.Parallel()
 	g, addr := listening(t, nil)
 	g.start()
 	answered := map[string]string{} // files by name

@@ -241,6 +241,7 @@ func addGuests(t *testing.T, c *doordeckCloud, n int) {
 // Five hundred operations over HTTP, while the gateway is killed ten times: each ends once, and the doors have
 // exactly whom they were to have.
 func TestKill9WithOperations(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, nil)
 	c := newDoordeck(t, g)
 	g.start()
@@ -270,6 +271,7 @@ func TestKill9WithOperations(t *testing.T) {
 // Two gateways on one database run each operation once, and those on one lock in their order, also when one of
 // them is killed in the middle.
 func TestTwoGatewaysRunOperationsOnce(t *testing.T) {
+	t.Parallel()
 	n := newNATS(t)
 	pair := shared(t, sqldbtest.PostgresURL(t), n, 2)
 	c := newDoordeck(t, pair[0])

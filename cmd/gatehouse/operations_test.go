@@ -157,6 +157,7 @@ func TestStoppingWithOperations(t *testing.T) {
 }
 
 func TestOperationsOnTheCommandLine(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, nil)
 	c := newDoordeck(t, g)
 	g.start()

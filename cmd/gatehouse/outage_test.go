@@ -60,6 +60,7 @@ func (g *gateway) awaitStatus(path string, want int) {
 }
 
 func TestNATSKilledWhileRunning(t *testing.T) {
+	t.Parallel()
 	n := newNATS(t)
 	g := newGateway(t, map[string]string{"GATEHOUSE_NATS_URL": n.url()}).start()
 	l := newLoad()

@@ -13,6 +13,7 @@ import (
 // of the system calls: no answer 200 begins before a sync of the write-ahead log has ended that began after
 // the request's rows had been written to it.
 func TestNo200BeforeItsSync(t *testing.T) {
+	t.Parallel()
 	need(t, "strace")
 	if out, err := exec.Command("strace", "-o", os.DevNull, "true").CombinedOutput(); err != nil {
 		t.Skipf("skipped: this machine does not let a process be traced: %s", bytes.TrimSpace(out))

@@ -79,6 +79,7 @@ func newReceiver(t *testing.T, program []string, secrets ...standardwebhooks.Sec
 
 // The receivers that the documentation shows, over HTTP: what is ours passes, and nothing else does.
 func TestTheReceiverExamples(t *testing.T) {
+	t.Parallel()
 	built, err := build("receiver", "gatehouse/examples/receiver/go")
 	must(t, err)
 	for language, program := range map[string][]string{
@@ -201,6 +202,7 @@ func rotated(t *testing.T, program []string, current, old standardwebhooks.Secre
 
 // Without a usable secret a receiver would believe anybody, so the examples do not start.
 func TestTheReceiverExamplesWantASecret(t *testing.T) {
+	t.Parallel()
 	built, err := build("receiver", "gatehouse/examples/receiver/go")
 	must(t, err)
 	for _, program := range [][]string{{built}, {"python3", "../../examples/receiver/python/receiver.py"}, {"node", "../../examples/receiver/node/receiver.mjs"}} {

@@ -13,6 +13,7 @@ import (
 
 // DoorFlow turns both tokens over with every refresh: two refreshes for one expiry would lose the connection.
 func TestExpiredTokenIsRefreshedOnce(t *testing.T) {
+	t.Parallel()
 	t.Run("one process", func(t *testing.T) {
 		g := newGateway(t, nil)
 		refreshOnce(t, newCloud(t, g), g)

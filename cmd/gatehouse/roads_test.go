@@ -71,6 +71,7 @@ type published struct{ subject, body string }
 // Every command that the stream has taken is done once, and in its order, through kill -9 at any moment: the door's
 // lists of users are exactly what was asked for.
 func TestKill9WhileCommanding(t *testing.T) {
+	t.Parallel()
 	g, addr := listening(t, nil)
 	c := newDoordeck(t, g)
 	const publishers, each, eachTimes = 5, 20, 5
@@ -183,6 +184,7 @@ func TestAnUnlockOutlivesNothing(t *testing.T) {
 
 // An external server whose permissions pin the caller. Without GATEHOUSE_NATS_OPERATIONS=on nobody answers.
 func TestOperationsOverAnExternalNATS(t *testing.T) {
+	t.Parallel()
 	addr := pinnedNATS(t)
 	g := newGateway(t, map[string]string{"GATEHOUSE_NATS_URL": "nats://gateway:gateway-secret@" + addr})
 	c := newDoordeck(t, g)

@@ -66,6 +66,7 @@ func forgotten(t testing.TB, js jetstream.JetStream, m *jetstream.RawStreamMsg) 
 // A backup of the data directory's JetStream store is put back, or the store is lost, and the database is
 // as new as it was.
 func TestEmbeddedStorePutBackWhileDown(t *testing.T) {
+	t.Parallel()
 	for name, empty := range map[string]bool{"older": false, "empty": true} {
 		t.Run(name, func(t *testing.T) {
 			store, older := "jetstream", filepath.Join(t.TempDir(), "older")

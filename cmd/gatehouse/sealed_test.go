@@ -30,6 +30,7 @@ func declared(g *gateway) []string {
 
 // Whatever column holds something sealed after the gateway has been used is one that a rotation goes through.
 func TestEverySealedColumnIsDeclared(t *testing.T) {
+	t.Parallel()
 	app := httptest.NewServer(http.NotFoundHandler())
 	defer app.Close()
 	g := newGateway(t, map[string]string{"GATEHOUSE_RETURN_URLS": app.URL})

@@ -122,6 +122,7 @@ func TestGuessingKeysOnTheSignInPage(t *testing.T) {
 }
 
 func TestASignInLink(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, nil).start()
 	cmd := exec.CommandContext(t.Context(), binary, "dashboard", "link")
 	cmd.Env = environment(map[string]string{"GATEHOUSE_URL": g.url, "GATEHOUSE_TOKEN": adminToken})
@@ -148,6 +149,7 @@ func TestASignInLink(t *testing.T) {
 
 // A key that is revoked ends its sessions at once, and the streams of the pages that are open.
 func TestASessionEndsWithItsKey(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, nil).start()
 	var made struct{ ID, Key string }
 	g.call(http.MethodPost, "/v1/api-keys", `{"name":"short","scopes":["messages:read"]}`).json(t, &made)
@@ -205,6 +207,7 @@ func TestTheDashboardKeepsToTheAdminListener(t *testing.T) {
 
 // Where browsers come by https, the cookie is one that no other host and no plain connection can set.
 func TestTheCookieBehindAProxy(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, map[string]string{"GATEHOUSE_PUBLIC_URL": "https://gatehouse.example.test"}).start()
 	own := map[string]string{"Origin": "https://gatehouse.example.test"}
 	a, cookies := g.browse(http.MethodPost, g.url+"/sign-in", "key="+adminToken, own)

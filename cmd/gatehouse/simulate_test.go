@@ -125,6 +125,7 @@ func adasToken(t *testing.T, path, issuer, kid string) string {
 }
 
 func TestSimulateDoordeck(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "key.pem")
 	args := []string{"--key-file", path, "--issuer", "https://acme.example/", "--key-id", "acme-1"}
 	s := startDoordeck(t, args...)

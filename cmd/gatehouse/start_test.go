@@ -103,6 +103,7 @@ func TestWrongConfigurationEndsTheStart(t *testing.T) {
 }
 
 func TestSecretsFromFiles(t *testing.T) {
+	t.Parallel()
 	const name = "GATEHOUSE_DOORFLOW_WEBHOOK_SECRETS"
 	g := newGateway(t, nil)
 	delete(g.env, name)
@@ -118,6 +119,7 @@ func TestSecretsFromFiles(t *testing.T) {
 }
 
 func TestWhatIsWrongAroundItEndsTheStart(t *testing.T) {
+	t.Parallel()
 	t.Run("egress files", func(t *testing.T) {
 		newGateway(t, map[string]string{"GATEHOUSE_EGRESS_CA_FILE": os.DevNull}).fails(t, 1, "GATEHOUSE_EGRESS_CA_FILE", os.DevNull)
 		newGateway(t, map[string]string{"GATEHOUSE_EGRESS_CERT_FILE": os.DevNull, "GATEHOUSE_EGRESS_KEY_FILE": os.DevNull}).fails(t, 1, "GATEHOUSE_EGRESS_CERT_FILE")
@@ -199,6 +201,7 @@ func readOnlyDirectory(t *testing.T) {
 // The key set opens what is sealed in the database. Whatever is wrong with it, nothing may be changed: with
 // the right file all is well again.
 func TestKeysetMustFitTheDatabase(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, nil).start()
 	g.stop()
 	path := filepath.Join(g.data, "keyset.json")

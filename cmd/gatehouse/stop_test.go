@@ -16,6 +16,7 @@ import (
 
 // What was answered 200 up to the end is stored, and is published by the next start if not by this one.
 func TestSigtermUnderLoad(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, nil)
 	l := newLoad()
 	for range rounds(t) {
@@ -33,6 +34,7 @@ func TestSigtermUnderLoad(t *testing.T) {
 
 // A request that had begun when the signal came is answered, and what it brought is stored.
 func TestSigtermFinishesWhatHasBegun(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, nil).start()
 	l := newLoad()
 	w := l.webhook()

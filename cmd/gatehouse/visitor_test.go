@@ -52,6 +52,7 @@ func (g *gateway) visitorKey(t *testing.T) string {
 // The story that people come for, told by the program that the documentation prints: a visitor gets a PIN,
 // comes in, and cannot come in any more.
 func TestTheVisitorExample(t *testing.T) {
+	t.Parallel()
 	g := newGateway(t, nil)
 	df, dd := newCloud(t, g), newDoordeck(t, g)
 	g.start()
