@@ -88,13 +88,14 @@ func (s *Sessions) read(ctx context.Context, link vault.Secret) (linkRow, apikey
 }
 
 // Redeem spends a link and opens its session, in one commit. It returns what the cookie is to hold. Errors: ErrLink.
-func (s *Sessions) Redeem(ctx context.Context, link vault.Secret) (vault.Secret, error) {
+func (s *Sessions) Redeem(ctx context.Context, link vault.Secret, in Browser) (vault.Secret, error) {
 	r, key, err := s.read(ctx, link)
 	if err != nil {
 		return vault.Secret{}, err
 	}
-	token, now, by := random(), s.now().UnixMilli(), audit.ActorFrom(ctx)
+	by := audit.ActorFrom(ctx)
 	by.Kind, by.Name, by.KeyID = audit.KindKey, key.Name, key.ID
+	o := opening{in, random(), r.Key, r.Stamp, withLink, s.now().UnixMilli(), by}
 	err = s.events.Do(ctx, func(ctx context.Context, tx *events.Tx) error {
 		n, err := tx.Exec(ctx, `DELETE FROM sign_in_links WHERE token_hash = ?`, digest(link))
 		if err == nil && n == 0 { // another browser was first
@@ -103,10 +104,10 @@ func (s *Sessions) Redeem(ctx context.Context, link vault.Secret) (vault.Secret,
 		if err != nil {
 			return err
 		}
-		return insert(ctx, tx, token, r.Key, r.Stamp, now, by)
+		return o.store(ctx, tx)
 	})
 	if err != nil {
 		return vault.Secret{}, fmt.Errorf("spending a sign-in link: %w", err)
 	}
-	return token, nil
+	return o.token, nil
 }

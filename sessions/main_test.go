@@ -87,7 +87,7 @@ func (p *place) key(expires time.Duration) string {
 
 func (p *place) open(key string) vault.Secret {
 	p.t.Helper()
-	token, err := p.Open(p.t.Context(), key)
+	token, err := p.Open(p.t.Context(), key, sessions.Browser{Says: "Testing/1.0"})
 	must(p.t, err)
 	return token
 }

@@ -8,7 +8,10 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"gatehouse/apikeys"
 	"gatehouse/events"
@@ -25,6 +28,8 @@ const (
 	seenEvery = time.Minute
 	// perKey bounds the sessions of a key: with one more, the oldest ends.
 	perKey = 50
+	// maxBrowser is how many bytes are kept of what a browser says of itself.
+	maxBrowser = 200
 )
 
 // Config is what Sessions need.
@@ -52,36 +57,101 @@ func New(c Config) *Sessions {
 	return s
 }
 
+// Browser is where a session is opened.
+type Browser struct {
+	// Says is what it says of itself, of which 200 bytes are kept.
+	Says string
+	// Had is the session that it had before, which ends; zero for none.
+	Had vault.Secret
+}
+
+// opening is a session that is about to be stored.
+type opening struct {
+	Browser
+	token      vault.Secret
+	key, stamp string
+	way        string
+	now        int64
+	by         audit.Actor
+}
+
+// How somebody signed in.
+const (
+	withKey  = "key"
+	withLink = "link"
+)
+
 // Open begins a session for a key that was authenticated just now, and returns what the cookie is to hold.
-func (s *Sessions) Open(ctx context.Context, key string) (vault.Secret, error) {
+func (s *Sessions) Open(ctx context.Context, key string, in Browser) (vault.Secret, error) {
 	stamp, err := s.keys.Stamp(key)
 	if err != nil {
 		return vault.Secret{}, fmt.Errorf("opening a session: %w", err)
 	}
-	token, now, by := random(), s.now().UnixMilli(), audit.ActorFrom(ctx)
-	err = s.events.Do(ctx, func(ctx context.Context, tx *events.Tx) error {
-		return insert(ctx, tx, token, key, stamp, now, by)
-	})
-	if err != nil {
+	o := opening{in, random(), key, stamp, withKey, s.now().UnixMilli(), audit.ActorFrom(ctx)}
+	if err := s.events.Do(ctx, o.store); err != nil {
 		return vault.Secret{}, fmt.Errorf("opening a session: %w", err)
 	}
-	return token, nil
+	return o.token, nil
 }
 
-// insert stores a session, and removes those that are over or too many.
-func insert(ctx context.Context, tx *events.Tx, token vault.Secret, key, stamp string, now int64, by audit.Actor) error {
-	if _, err := tx.Exec(ctx, `DELETE FROM sessions WHERE expires_at <= ? OR seen_at <= ?`, now, now-idleFor.Milliseconds()); err != nil {
+// store stores a session, and ends those that are over, too many, or this browser's own from before.
+func (o opening) store(ctx context.Context, tx *events.Tx) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM sessions WHERE expires_at <= ? OR seen_at <= ?`, o.now, o.now-idleFor.Milliseconds()); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, `DELETE FROM sessions WHERE token_hash IN
-		(SELECT token_hash FROM sessions WHERE key_id = ? ORDER BY created_at DESC LIMIT 1000 OFFSET ?)`, key, perKey-1); err != nil {
+	if err := o.replace(ctx, tx); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, `INSERT INTO sessions (token_hash, key_id, stamp, created_at, seen_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)`,
-		digest(token), key, stamp, now, now, now+Lasts.Milliseconds()); err != nil {
+	evicted, err := tx.Exec(ctx, `DELETE FROM sessions WHERE token_hash IN
+		(SELECT token_hash FROM sessions WHERE key_id = ? ORDER BY created_at DESC LIMIT 1000 OFFSET ?)`, o.key, perKey-1)
+	if err != nil {
 		return err
 	}
-	return record(ctx, tx, by, "session.open", key)
+	for range evicted {
+		if err := record(ctx, tx, o.by, "session.evict", o.key+": it had 50 others"); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.Exec(ctx, `INSERT INTO sessions (token_hash, key_id, stamp, created_at, seen_at, expires_at, way, remote, browser)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		digest(o.token), o.key, o.stamp, o.now, o.now, o.now+Lasts.Milliseconds(), o.way, o.by.Remote, printable(o.Says)); err != nil {
+		return err
+	}
+	return record(ctx, tx, o.by, "session.open", o.key+": with the "+o.way)
+}
+
+// replace ends the session that the browser had, whose ever it was: nobody can come back to it.
+func (o opening) replace(ctx context.Context, tx *events.Tx) error {
+	if !plausible(o.Had) {
+		return nil
+	}
+	var key string
+	err := tx.Get(ctx, &key, `SELECT key_id FROM sessions WHERE token_hash = ?`, digest(o.Had))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := tx.Exec(ctx, `DELETE FROM sessions WHERE token_hash = ?`, digest(o.Had)); err != nil {
+		return err
+	}
+	return record(ctx, tx, o.by, "session.close", key+": its browser signed in again")
+}
+
+// printable keeps what a browser says of itself storable, and short.
+func printable(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return -1
+	}, strings.ToValidUTF8(s, ""))
+	for len(s) > maxBrowser {
+		_, size := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-size]
+	}
+	return s
 }
 
 func record(ctx context.Context, tx *events.Tx, by audit.Actor, action, target string) error {
@@ -125,36 +195,6 @@ func (s *Sessions) Find(ctx context.Context, token vault.Secret, used bool) (key
 		err = nil // nothing to keep a reader out for; the next minute tries again
 	}
 	return key, err == nil, err
-}
-
-// End ends one session.
-func (s *Sessions) End(ctx context.Context, token vault.Secret) error {
-	return s.end(ctx, "session.close", `DELETE FROM sessions WHERE token_hash = ?`, digest(token))
-}
-
-// EndAll ends all sessions of a key, and takes back the links that would open others.
-func (s *Sessions) EndAll(ctx context.Context, key string) error {
-	return s.end(ctx, "session.close_all", `DELETE FROM sessions WHERE key_id = ?`, key)
-}
-
-func (s *Sessions) end(ctx context.Context, action, query string, which any) error {
-	by := audit.ActorFrom(ctx)
-	err := s.events.Do(ctx, func(ctx context.Context, tx *events.Tx) error {
-		n, err := tx.Exec(ctx, query, which)
-		if err != nil || n == 0 {
-			return err
-		}
-		if key, all := which.(string); all {
-			if _, err := tx.Exec(ctx, `DELETE FROM sign_in_links WHERE key_id = ?`, key); err != nil {
-				return err
-			}
-		}
-		return record(ctx, tx, by, action, by.KeyID)
-	})
-	if err != nil {
-		return fmt.Errorf("ending a session: %w", err)
-	}
-	return nil
 }
 
 // random returns 256 bits as base64url.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"gatehouse/internal/vault"
 	"gatehouse/sessions"
@@ -110,7 +111,7 @@ func TestALinkWorksOnceForOneOfMany(t *testing.T) {
 		var all sync.WaitGroup
 		for range 8 {
 			all.Go(func() {
-				token, err := p.Redeem(t.Context(), link)
+				token, err := p.Redeem(t.Context(), link, sessions.Browser{})
 				mu.Lock()
 				defer mu.Unlock()
 				if err == nil {
@@ -127,7 +128,7 @@ func TestALinkWorksOnceForOneOfMany(t *testing.T) {
 		late, _, err := p.NewLink(t.Context(), id)
 		must(t, err)
 		p.later(10 * time.Minute)
-		if _, err := p.Redeem(t.Context(), late); !errors.Is(err, sessions.ErrLink) {
+		if _, err := p.Redeem(t.Context(), late, sessions.Browser{}); !errors.Is(err, sessions.ErrLink) {
 			t.Errorf("a link of ten minutes ago: %v", err)
 		}
 	})
@@ -145,6 +146,10 @@ func TestHowManyThereMayBe(t *testing.T) {
 		must(t, p.db.Get(t.Context(), &n, `SELECT COUNT(*) FROM sessions`))
 		if n != 50 || p.works(first, true) {
 			t.Errorf("%d sessions", n)
+		}
+		must(t, p.db.Get(t.Context(), &n, `SELECT COUNT(*) FROM audit_log WHERE action = 'session.evict'`))
+		if n != 1 {
+			t.Errorf("one session was ended to make room, and the audit log says %d", n)
 		}
 		for range 20 {
 			_, _, err := p.NewLink(t.Context(), id)
@@ -175,4 +180,65 @@ func TestNoTokenIsStored(t *testing.T) {
 	if len(stored) < 4 {
 		t.Errorf("only %d rows were looked at", len(stored))
 	}
+}
+
+// A browser has one session: signing in again ends the one that it had, also somebody else's.
+func TestSigningInAgainEndsTheSessionBefore(t *testing.T) {
+	each(t, func(t *testing.T, p *place) {
+		id, other := p.key(0), p.key(0)
+		first := p.open(id)
+		second, err := p.Open(t.Context(), other, sessions.Browser{Says: "Tést\x00ing " + strings.Repeat("é", 200), Had: first})
+		must(t, err)
+		link, _, err := p.NewLink(t.Context(), id)
+		must(t, err)
+		third, err := p.Redeem(t.Context(), link, sessions.Browser{Had: second})
+		must(t, err)
+		if p.works(first, true) || p.works(second, true) || !p.works(third, true) {
+			t.Error("a browser has more than its last session")
+		}
+		var said []string
+		must(t, p.db.Select(t.Context(), &said, `SELECT action || ' ' || target FROM audit_log WHERE action LIKE 'session.%' ORDER BY id`))
+		want := []string{
+			"session.open " + id + ": with the key",
+			"session.close " + id + ": its browser signed in again", "session.open " + other + ": with the key",
+			"session.close " + other + ": its browser signed in again", "session.open " + id + ": with the link",
+		}
+		if got := strings.Join(said, "\n"); got != strings.Join(want, "\n") {
+			t.Errorf("the audit log says\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+		}
+		var browser string
+		must(t, p.db.Get(t.Context(), &browser, `SELECT MAX(browser) FROM sessions`))
+		if len(browser) > 200 || !utf8.ValidString(browser) {
+			t.Errorf("the browser is kept as %q", browser)
+		}
+	})
+}
+
+func TestTheSessionsOfAKey(t *testing.T) {
+	each(t, func(t *testing.T, p *place) {
+		id, other := p.key(0), p.key(0)
+		one := p.open(id)
+		p.later(time.Minute)
+		two, foreign := p.open(id), p.open(other)
+		all, err := p.List(t.Context(), id)
+		must(t, err)
+		if len(all) != 2 || all[0].ID != sessions.ID(two) || all[1].ID != sessions.ID(one) || all[0].Way != "key" || all[0].Browser != "Testing/1.0" ||
+			all[0].EndsAt.Sub(all[0].OpenedAt) != sessions.Lasts {
+			t.Fatalf("%+v", all)
+		}
+		if err := p.EndOne(t.Context(), id, sessions.ID(foreign)); !errors.Is(err, sessions.ErrNotFound) || !p.works(foreign, true) {
+			t.Errorf("another key's session: %v", err)
+		}
+		must(t, p.EndOne(t.Context(), id, sessions.ID(one)))
+		if p.works(one, true) || !p.works(two, true) {
+			t.Error("the wrong session ended")
+		}
+		if err := p.EndOne(t.Context(), id, sessions.ID(one)); !errors.Is(err, sessions.ErrNotFound) {
+			t.Errorf("once more: %v", err)
+		}
+		p.later(2 * time.Hour)
+		if all, err = p.List(t.Context(), id); len(all) != 0 || err != nil {
+			t.Errorf("those that are over are listed: %+v %v", all, err)
+		}
+	})
 }

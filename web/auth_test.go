@@ -97,7 +97,7 @@ func TestTheDescriptionNamesTheScopes(t *testing.T) {
 	f := newFixture(t, func(c *web.Config) {
 		everyRoute(c)
 		c.Authenticate = func(_ context.Context, key vault.Secret) (web.Caller, bool, error) {
-			return web.Caller{Scopes: []string{key.Reveal()}}, true, nil
+			return web.Caller{ID: key.Reveal(), Scopes: []string{key.Reveal()}}, true, nil
 		}
 	})
 	named := scopesDescribed(t)

@@ -65,6 +65,14 @@ func (g *guard) wait(k knownKey, now time.Time) time.Duration {
 	return at.until.Sub(now)
 }
 
+// knows tells whether a key or cookie has worked from that address lately.
+func (g *guard) knows(k knownKey, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_, ok := g.known.get(k, now)
+	return ok
+}
+
 // right notes that a key has worked.
 func (g *guard) right(k knownKey, now time.Time) {
 	g.mu.Lock()
@@ -113,11 +121,16 @@ func (s *Server) identify(c echo.Context, key vault.Secret) (caller Caller, ok b
 		return Caller{}, false, nil
 	}
 	s.guard.right(k, now)
-	if err := use(s.keys, k.key, c.Response().Header(), now, errKeyRate); err != nil {
+	return caller, true, s.countKey(c, caller.ID)
+}
+
+// countKey counts a request by the key that it is made with, or that its session stands for.
+func (s *Server) countKey(c echo.Context, id string) error {
+	err := use(s.keys, id, c.Response().Header(), time.Now(), errKeyRate)
+	if err != nil {
 		s.metrics.refused.WithLabelValues("key_rate").Inc()
-		return Caller{}, false, err
 	}
-	return caller, true, nil
+	return err
 }
 
 // nobody refuses a request that no key came with, or a wrong one.

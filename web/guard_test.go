@@ -22,7 +22,7 @@ func guarded(t *testing.T) (f fixture, h http.Handler, looked *atomic.Int64, end
 			looked.Add(1)
 			key := sent.Reveal()
 			ok := key == "good" && !ended.Load() || key == "other"
-			return web.Caller{Name: key, Scopes: []string{"admin"}}, ok, nil
+			return web.Caller{ID: key, Name: key, Scopes: []string{"admin"}}, ok, nil
 		}
 	})
 	return f, f.Public(true), looked, ended

@@ -106,7 +106,7 @@ func FuzzPath(f *testing.F) {
 		c.Messages = &messages{func(c echo.Context) error { reached, route, id = reached+1, c.Path(), c.Param("id"); return nil }}
 		c.Log = slog.New(slog.DiscardHandler)
 		c.Authenticate = func(context.Context, vault.Secret) (web.Caller, bool, error) {
-			return web.Caller{Scopes: []string{"admin"}}, true, nil
+			return web.Caller{ID: "admin", Scopes: []string{"admin"}}, true, nil
 		}
 	})
 	h := server.Public(true)

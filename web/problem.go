@@ -83,6 +83,7 @@ var sentinels = []struct {
 
 	{sessions.ErrLink, http.StatusGone, "sign-in-link", "this sign-in link has been used, or is older than ten minutes; make another one with gatehouse dashboard link", 0},
 	{sessions.ErrTooManyLinks, http.StatusConflict, "too-many-links", "this key has 20 unused sign-in links; use one of them, or wait ten minutes", 0},
+	{sessions.ErrNotFound, http.StatusNotFound, "not-found", "your key has no such session, or it has ended", 0},
 	{errCrossOrigin, http.StatusForbidden, "cross-origin", "this was sent from another site; open the dashboard itself and do it there", 0},
 
 	{audit.ErrHeld, http.StatusForbidden, "forbidden", "the chain goes over everything, and the key is held to some accounts or identities", 0},

@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -71,7 +70,7 @@ type Server struct {
 	refusals    *rate.Limiter // of sign-ins, in the audit log
 
 	guard     *guard
-	keys      *limiter[[sha256.Size]byte]
+	keys      *limiter[string] // by the key's id
 	addresses *limiter[netip.Addr]
 	streams   *places[string]
 	underWay  *places[netip.Addr]
@@ -92,7 +91,7 @@ func New(c Config) (*Server, error) {
 	}
 	s := &Server{
 		config: c, log: c.Log, health: newHealth(c.Checks, time.Now), metrics: newMetrics(c.Registry), proxies: c.TrustedProxies,
-		guard: newGuard(), keys: newLimiter[[sha256.Size]byte](keyPolicy, rememberedKeys),
+		guard: newGuard(), keys: newLimiter[string](keyPolicy, rememberedKeys),
 		addresses: newLimiter[netip.Addr](addressPolicy, rememberedAddresses), streams: newPlaces[string](maxConnections),
 		underWay: newPlaces[netip.Addr](maxConnections), large: newPlaces[netip.Addr](largeBodies),
 		exchanges: newPlaces[string](maxExchanges),

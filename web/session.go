@@ -59,6 +59,19 @@ func (s signIn) token(c echo.Context) vault.Secret {
 	return vault.NewSecret(cookie.Value)
 }
 
+const sessionKey = "session"
+
+// SessionID names the session that a page was asked for with; see sessions.ID.
+func SessionID(c echo.Context) string {
+	id, _ := c.Get(sessionKey).(string)
+	return id
+}
+
+// browser is who asks for a session.
+func (s signIn) browser(c echo.Context) sessions.Browser {
+	return sessions.Browser{Says: c.Request().UserAgent(), Had: s.token(c)}
+}
+
 // signedIn lets those pass who have a session whose key may do what the page needs, exactly as requires does for
 // programs. The key is looked up anew with every request.
 func (s signIn) signedIn(p Page) echo.MiddlewareFunc {
@@ -68,7 +81,14 @@ func (s signIn) signedIn(p Page) echo.MiddlewareFunc {
 	}
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			token := s.token(c)
+			token, now := s.token(c), time.Now()
+			// A cookie that has worked from there is looked up; any other counts first, like who has none.
+			k := knownKey{s.address(c), sha256.Sum256([]byte(token.Reveal()))}
+			if token.IsZero() || !s.guard.knows(k, now) {
+				if err := s.countAddress(c); err != nil {
+					return err
+				}
+			}
 			key, ok, err := s.config.Sessions.Find(c.Request().Context(), token, !p.Background)
 			if err != nil {
 				return err
@@ -76,11 +96,11 @@ func (s signIn) signedIn(p Page) echo.MiddlewareFunc {
 			if !ok {
 				return s.stranger(c, p, next)
 			}
-			hash := sha256.Sum256([]byte(token.Reveal()))
-			if err := use(s.Server.keys, hash, c.Response().Header(), time.Now(), errKeyRate); err != nil {
-				s.metrics.refused.WithLabelValues("key_rate").Inc()
+			s.guard.right(k, now)
+			if err := s.countKey(c, key.ID); err != nil {
 				return err
 			}
+			c.Set(sessionKey, sessions.ID(token))
 			return s.admit(c, CallerOf(key), func(ctx context.Context) (bool, error) {
 				_, ok, err := s.config.Sessions.Find(ctx, token, false)
 				return ok, err
@@ -91,9 +111,6 @@ func (s signIn) signedIn(p Page) echo.MiddlewareFunc {
 
 // stranger shows who is not signed in where to do that, or what is open to all.
 func (s signIn) stranger(c echo.Context, p Page, open echo.HandlerFunc) error {
-	if err := s.countAddress(c); err != nil {
-		return err
-	}
 	switch {
 	case p.Open:
 		return open(c)
@@ -130,7 +147,7 @@ func (s signIn) withKey(c echo.Context) error {
 	caller, ok, err := s.identify(c, key)
 	if err == nil && !ok {
 		err = errWrongKey
-		if refused := s.refused(c); refused != nil {
+		if refused := s.refused(c, "with a key"); refused != nil {
 			return refused
 		}
 	}
@@ -142,7 +159,7 @@ func (s signIn) withKey(c echo.Context) error {
 		return s.config.Dashboard.SignIn(c, p.Status, to, &p)
 	}
 	ctx := acting(c.Request().Context(), c, audit.Actor{Kind: audit.KindKey, Name: caller.Name, KeyID: caller.ID})
-	token, err := s.config.Sessions.Open(ctx, caller.ID)
+	token, err := s.config.Sessions.Open(ctx, caller.ID, s.browser(c))
 	if err != nil {
 		return err
 	}
@@ -150,14 +167,14 @@ func (s signIn) withKey(c echo.Context) error {
 	return c.Redirect(http.StatusSeeOther, to)
 }
 
-// refused records a sign-in that failed. Nothing is said of the key that was tried.
-func (s signIn) refused(c echo.Context) error {
+// refused records a sign-in that failed. Nothing is said of the key or link that was tried but which it was.
+func (s signIn) refused(c echo.Context, with string) error {
 	s.metrics.refused.WithLabelValues("sign_in").Inc()
 	if !s.refusals.Allow() {
 		return nil
 	}
 	ctx := c.Request().Context()
-	return s.config.Record(ctx, audit.Entry{Actor: audit.ActorFrom(ctx), Action: "session.open", Outcome: audit.Refused})
+	return s.config.Record(ctx, audit.Entry{Actor: audit.ActorFrom(ctx), Action: "session.open", Target: with, Outcome: audit.Refused})
 }
 
 // linkPage is GET /sign-in/:token. It spends nothing: programs that preview links open them too.
@@ -170,9 +187,9 @@ func (s signIn) linkPage(c echo.Context) error {
 
 // withLink is POST /sign-in/:token: the button.
 func (s signIn) withLink(c echo.Context) error {
-	token, err := s.config.Sessions.Redeem(c.Request().Context(), vault.NewSecret(c.Param("token")))
+	token, err := s.config.Sessions.Redeem(c.Request().Context(), vault.NewSecret(c.Param("token")), s.browser(c))
 	if errors.Is(err, sessions.ErrLink) {
-		return errors.Join(err, s.refused(c))
+		return errors.Join(err, s.refused(c, "with a link"))
 	}
 	if err != nil {
 		return err

@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"os/exec"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -224,5 +226,73 @@ func TestTheCookieBehindAProxy(t *testing.T) {
 	plain.Name = "gatehouse-session"
 	if a := g.paged(&plain, http.MethodGet, "/messages", ""); a.status != http.StatusSeeOther {
 		t.Errorf("a cookie of another name works: %d", a.status)
+	}
+}
+
+// A session counts as its key does, and a cookie that is nobody's as no cookie: before anything is looked up.
+func TestWhatASessionCountsAs(t *testing.T) {
+	private := freeAddr(t)
+	g := newGateway(t, map[string]string{"GATEHOUSE_ADMIN_ADDR": private, "GATEHOUSE_TRUSTED_PROXIES": "127.0.0.0/8"}).start()
+	base := "http://" + private
+	proxied := func(more map[string]string) map[string]string {
+		header := map[string]string{"X-Forwarded-Proto": "https", "X-Forwarded-For": "198.51.100.7"}
+		maps.Copy(header, more)
+		return header
+	}
+	signIn := func(more map[string]string) *http.Cookie {
+		t.Helper()
+		a, cookies := g.browse(http.MethodPost, base+"/sign-in", "key="+adminToken, proxied(more))
+		if a.status != http.StatusSeeOther || len(cookies) != 1 {
+			t.Fatalf("signing in: %d %s", a.status, a.body)
+		}
+		return cookies[0]
+	}
+	with := func(c *http.Cookie) map[string]string { return proxied(map[string]string{"Cookie": c.Name + "=" + c.Value}) }
+	first := signIn(nil)
+	if !first.Secure || first.Name != "__Host-gatehouse-session" {
+		t.Errorf("behind a proxy that speaks https the cookie is %+v", first)
+	}
+	session := signIn(with(first))
+	if a, _ := g.browse(http.MethodGet, base+"/messages", "", with(first)); a.status != http.StatusSeeOther {
+		t.Errorf("the session that the browser had before: %d", a.status)
+	}
+	if a, _ := g.browse(http.MethodGet, base+"/messages", "", with(session)); a.status != http.StatusOK {
+		t.Fatalf("the session: %d", a.status)
+	}
+	// asked sends a number of requests at once and counts the statuses of their answers.
+	asked := func(n int, header map[string]string) map[int]int {
+		var mu sync.Mutex
+		var all sync.WaitGroup
+		statuses := map[int]int{}
+		for range n {
+			all.Go(func() {
+				a, _ := g.browse(http.MethodGet, base+"/connect/x", "", header)
+				mu.Lock()
+				defer mu.Unlock()
+				statuses[a.status]++
+			})
+		}
+		all.Wait()
+		return statuses
+	}
+	eventually(t, 20*time.Second, func() string {
+		asked(40, with(session))
+		a, _ := g.browse(http.MethodGet, base+"/v1/audit?limit=1", "", map[string]string{"Authorization": "Bearer " + adminToken})
+		var left, full int
+		if _, err := fmt.Sscanf(a.header.Get("RateLimit"), `"key";r=%d;t=%d`, &left, &full); err != nil || left > 95 {
+			return fmt.Sprintf("after 40 requests of its session the key has %q left", a.header.Get("RateLimit"))
+		}
+		return ""
+	})
+	foreign := *session
+	foreign.Value = strings.Repeat("A", 43)
+	eventually(t, 20*time.Second, func() string {
+		if got := asked(150, with(&foreign)); got[http.StatusTooManyRequests] == 0 {
+			return fmt.Sprintf("a cookie that is nobody's is answered %v", got)
+		}
+		return ""
+	})
+	if a, _ := g.browse(http.MethodGet, base+"/messages", "", with(session)); a.status != http.StatusOK {
+		t.Errorf("who is signed in at the same address: %d", a.status)
 	}
 }

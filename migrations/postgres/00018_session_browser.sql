@@ -1,0 +1,11 @@
+-- +goose Up
+-- How and from where somebody signed in, for those who look at the sessions of their key: with the key or a link, from
+-- which address, and what the browser said of itself.
+ALTER TABLE sessions ADD COLUMN way TEXT NOT NULL DEFAULT 'key';
+ALTER TABLE sessions ADD COLUMN remote TEXT NOT NULL DEFAULT '';
+ALTER TABLE sessions ADD COLUMN browser TEXT NOT NULL DEFAULT '';
+
+-- +goose Down
+ALTER TABLE sessions DROP COLUMN browser;
+ALTER TABLE sessions DROP COLUMN remote;
+ALTER TABLE sessions DROP COLUMN way;
