@@ -115,22 +115,35 @@ func idempotencyKey(header http.Header) (string, error) {
 
 // List is GET /v1/operations.
 func (h *OperationHandlers) List(c echo.Context) error {
-	if h.Of == nil {
-		return ErrOff
-	}
-	limit, err := invalid.Limit(c.QueryParam("limit"), defaultPage, maxOperations)
-	if err != nil {
-		return err
-	}
-	page, next, err := h.Of.List(c.Request().Context(), OperationQuery{
-		ID: c.QueryParam("id"), Identity: c.QueryParam("identity"), Lock: c.QueryParam("lock"), Caller: c.QueryParam("caller"),
-		Status: Status(c.QueryParam("status")), Type: c.QueryParam("type"),
-		Identities: h.Authority(c.Request().Context()).Identities, After: c.QueryParam("after"), Limit: limit,
-	})
+	page, next, err := h.Page(c)
 	if err != nil {
 		return err
 	}
 	return c.JSON(http.StatusOK, list[Answer]{page, next})
+}
+
+// Page returns the operations that a request's query asks for and its caller may see, and the cursor of the next page.
+func (h *OperationHandlers) Page(c echo.Context) ([]Answer, string, error) {
+	if h.Of == nil {
+		return nil, "", ErrOff
+	}
+	limit, err := invalid.Limit(c.QueryParam("limit"), defaultPage, maxOperations)
+	if err != nil {
+		return nil, "", err
+	}
+	q := OperationQuery{
+		ID: c.QueryParam("id"), Identity: c.QueryParam("identity"), Lock: c.QueryParam("lock"), Caller: c.QueryParam("caller"),
+		Status: Status(c.QueryParam("status")), Type: c.QueryParam("type"),
+		Identities: h.Authority(c.Request().Context()).Identities, After: c.QueryParam("after"), Limit: limit,
+	}
+	for name, into := range map[string]*time.Time{"since": &q.Since, "until": &q.Until} {
+		if s := c.QueryParam(name); s != "" {
+			if *into, err = time.Parse(time.RFC3339, s); err != nil {
+				return nil, "", invalid.Field(name, "must be a time such as 2026-01-01T00:00:00Z (RFC 3339)")
+			}
+		}
+	}
+	return h.Of.List(c.Request().Context(), q)
 }
 
 // Get is GET /v1/operations/:operation.

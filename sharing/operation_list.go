@@ -18,6 +18,8 @@ type OperationQuery struct {
 	// ID is the callers' own id.
 	ID, Identity, Lock, Caller, Type string
 	Status                           Status
+	// Since and Until bound when it was asked for: from Since on and before Until.
+	Since, Until time.Time
 	// Identities are those that the caller is held to, nil for all.
 	Identities []string
 	// After is the cursor that came with the page before, "" for the newest.
@@ -64,6 +66,12 @@ func (q OperationQuery) where() (string, []any, error) {
 		if c.value != "" {
 			where, args = where+` AND `+c.column+` = ?`, append(args, c.value)
 		}
+	}
+	if !q.Since.IsZero() {
+		where, args = where+` AND received_at >= ?`, append(args, q.Since.UnixMilli())
+	}
+	if !q.Until.IsZero() {
+		where, args = where+` AND received_at < ?`, append(args, q.Until.UnixMilli())
 	}
 	if q.Caller != "" {
 		where, args = where+` AND caller IN (?, ?)`, append(args, byKey.stored(q.Caller), byNATS.stored(q.Caller))

@@ -2,6 +2,7 @@ package natsauth
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -187,6 +188,26 @@ func record(ctx context.Context, tx *sqldb.Tx, action, name string, outcome audi
 // List returns a page of what is visible, newest first, and the cursor of the next, "" at the end.
 func (c *Credentials) List(ctx context.Context, after string, limit int, visible func(Credential) bool) ([]Credential, string, error) {
 	return list(ctx, c.DB, after, limit, c.Now(), visible)
+}
+
+// Get returns one credential. One that visible refuses is ErrNotFound, like one that is not there.
+func (c *Credentials) Get(ctx context.Context, name string, visible func(Credential) bool) (Credential, error) {
+	var r row
+	err := c.DB.Get(ctx, &r, selectCredentials+` WHERE name = ?`, name)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Credential{}, ErrNotFound
+	}
+	if err != nil {
+		return Credential{}, fmt.Errorf("reading a NATS credential: %w", err)
+	}
+	found, err := r.credential(c.Now())
+	if err == nil && !visible(found) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return Credential{}, err
+	}
+	return found, nil
 }
 
 // All makes every credential visible.

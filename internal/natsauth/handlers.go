@@ -8,6 +8,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"gatehouse/internal/invalid"
+	"gatehouse/internal/vault"
 )
 
 // Handlers are the routes below /v1/nats-credentials. They return errors of this package and
@@ -48,16 +49,7 @@ func (h *Handlers) Create(c echo.Context) error {
 	if err := invalid.Body(c.Response(), c.Request(), maxBody, &in); err != nil {
 		return err
 	}
-	if field := beyond(in.Grant, held(c, h.Accounts), held(c, h.Identities)); field != "" {
-		return invalid.Field(field, "must name nothing but what your API key is for")
-	}
-	var expires time.Time
-	if in.ExpiresAt != nil {
-		if expires = *in.ExpiresAt; expires.IsZero() { // some programs mean nothing by it, others the past
-			return errExpires
-		}
-	}
-	minted, file, err := h.Credentials.Mint(c.Request().Context(), in.Grant, expires)
+	minted, file, err := h.Make(c, in)
 	if err != nil {
 		return err
 	}
@@ -65,16 +57,26 @@ func (h *Handlers) Create(c echo.Context) error {
 	return c.JSON(http.StatusCreated, Minted{minted, file.Reveal()})
 }
 
+// Make mints what a caller asks for, unless that goes beyond what the caller is held to.
+func (h *Handlers) Make(c echo.Context, in Request) (Credential, vault.Secret, error) {
+	if h.Credentials == nil {
+		return Credential{}, vault.Secret{}, ErrExternal
+	}
+	if field := beyond(in.Grant, held(c, h.Accounts), held(c, h.Identities)); field != "" {
+		return Credential{}, vault.Secret{}, invalid.Field(field, "must name nothing but what your API key is for")
+	}
+	var expires time.Time
+	if in.ExpiresAt != nil {
+		if expires = *in.ExpiresAt; expires.IsZero() { // some programs mean nothing by it, others the past
+			return Credential{}, vault.Secret{}, errExpires
+		}
+	}
+	return h.Credentials.Mint(c.Request().Context(), in.Grant, expires)
+}
+
 // List is GET /v1/nats-credentials.
 func (h *Handlers) List(c echo.Context) error {
-	if h.Credentials == nil {
-		return ErrExternal
-	}
-	limit, err := invalid.Limit(c.QueryParam("limit"), defaultLimit, maxLimit)
-	if err != nil {
-		return err
-	}
-	page, next, err := h.Credentials.List(c.Request().Context(), c.QueryParam("after"), limit, h.visible(c))
+	page, next, err := h.Page(c)
 	if err != nil {
 		return err
 	}
@@ -84,12 +86,37 @@ func (h *Handlers) List(c echo.Context) error {
 	}{page, next})
 }
 
-// Delete is DELETE /v1/nats-credentials/:name.
-func (h *Handlers) Delete(c echo.Context) error {
+// Page returns the credentials that a request's query asks for and its caller may see, and the cursor of the next page.
+func (h *Handlers) Page(c echo.Context) ([]Credential, string, error) {
+	if h.Credentials == nil {
+		return nil, "", ErrExternal
+	}
+	limit, err := invalid.Limit(c.QueryParam("limit"), defaultLimit, maxLimit)
+	if err != nil {
+		return nil, "", err
+	}
+	return h.Credentials.List(c.Request().Context(), c.QueryParam("after"), limit, h.visible(c))
+}
+
+// Find reads the credential that the path names. One that the caller may not see is ErrNotFound, as if there were none.
+func (h *Handlers) Find(c echo.Context) (Credential, error) {
+	if h.Credentials == nil {
+		return Credential{}, ErrExternal
+	}
+	return h.Credentials.Get(c.Request().Context(), c.Param("name"), h.visible(c))
+}
+
+// Revoke ends the credential that the path names.
+func (h *Handlers) Revoke(c echo.Context) error {
 	if h.Credentials == nil {
 		return ErrExternal
 	}
-	if err := h.Credentials.Revoke(c.Request().Context(), c.Param("name"), h.visible(c)); err != nil {
+	return h.Credentials.Revoke(c.Request().Context(), c.Param("name"), h.visible(c))
+}
+
+// Delete is DELETE /v1/nats-credentials/:name.
+func (h *Handlers) Delete(c echo.Context) error {
+	if err := h.Revoke(c); err != nil {
 		return err
 	}
 	return c.NoContent(http.StatusNoContent)
