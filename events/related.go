@@ -2,8 +2,10 @@ package events
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 )
@@ -43,4 +45,29 @@ func (h *Handlers) Related(c echo.Context, of Stored) ([]Stored, error) {
 	}
 	slices.SortFunc(found, func(a, b Stored) int { return strings.Compare(b.ID, a.ID) })
 	return found[:min(len(found), 20)], nil
+}
+
+// storyLook is how many messages after the beginning, and before the end, are looked at for a story.
+const storyLook = 2000
+
+// Story returns what was said of a resource between two moments, below a subject, as far as the caller may see it, oldest
+// first, without replays. Of a long time it looks at the beginning and the end only, a bounded number of messages.
+func (h *Handlers) Story(c echo.Context, below, resource string, from, to time.Time) ([]Stored, error) {
+	limits, found := h.limits(c), map[string]Stored{}
+	for _, order := range []string{"", " DESC"} {
+		var rows []Row
+		err := h.History.db.Select(c.Request().Context(), &rows, `SELECT `+columns+` FROM
+			(SELECT `+columns+` FROM messages WHERE id >= ? AND id < ? ORDER BY id`+order+` LIMIT ?) AS looked WHERE substr(subject, 1, ?) = ?`,
+			firstID(from), firstID(to.Add(time.Millisecond)), storyLook, len(below)+1, below+".")
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rows {
+			said := Read(r.Body)
+			if limits.Match(r.Account, r.Subject) && said.Subject == resource && said.Origin != OriginReplay {
+				found[r.ID] = r.stored()
+			}
+		}
+	}
+	return slices.SortedFunc(maps.Values(found), func(a, b Stored) int { return strings.Compare(a.ID, b.ID) }), nil
 }

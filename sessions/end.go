@@ -117,4 +117,3 @@ func (s *Sessions) end(ctx context.Context, action, query string, which any) err
 	}
 	return nil
 }
-

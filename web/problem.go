@@ -86,6 +86,7 @@ var sentinels = []struct {
 	{sessions.ErrNotFound, http.StatusNotFound, "not-found", "your key has no such session, or it has ended", 0},
 	{errCrossOrigin, http.StatusForbidden, "cross-origin", "this was sent from another site; open the dashboard itself and do it there", 0},
 
+	{audit.ErrNotFound, http.StatusNotFound, "not-found", "there is no such entry of the audit log", 0},
 	{audit.ErrHeld, http.StatusForbidden, "forbidden", "the chain goes over everything, and the key is held to some accounts or identities", 0},
 	{audit.ErrVerifying, http.StatusTooManyRequests, "verifying", "the audit log is being verified already", 10 * time.Second},
 

@@ -42,7 +42,7 @@ var mayImport = map[string][]string{
 	"internal/":                {},
 	"web":                      {"apikeys", "doorflow", "events", "oauth", "passthrough", "sessions", "sharing", "tokens", "webhooks", "internal/"},
 	"web/reference":            {},
-	"web/dashboard":            {"web", "web/reference", "apikeys", "events", "oauth", "sharing", "tokens", "webhooks", "internal/"},
+	"web/dashboard":            {"web", "web/reference", "apikeys", "events", "oauth", "sessions", "sharing", "tokens", "webhooks", "internal/"},
 	"web/webtest":              {},
 	"cmd/gatehouse":            {"apikeys", "doordeck", "doordeck/doordecksim", "doorflow", "doorflow/doorflowsim", "events", "keys", "oauth", "passthrough", "sessions", "sharing", "standardwebhooks", "tokens", "webhooks", "web", "web/dashboard", "migrations", "internal/"},
 }
@@ -52,7 +52,7 @@ var onlyIn = map[string][]string{
 	"github.com/nats-io/nats-server/v2": {"events/embedded.go"},
 	"github.com/labstack/echo/v4": {
 		"web/*.go", "web/dashboard/*.go", "*/handlers.go", "events/sse.go", "events/related.go", "webhooks/receive.go", "webhooks/*_handlers.go", "oauth/connect.go", "oauth/callback.go", "oauth/pages.go",
-		"oauth/complete.go", "sharing/*_handlers.go", "internal/audit/handlers.go", "internal/natsauth/handlers.go", "cmd/gatehouse/bench.go",
+		"oauth/complete.go", "sharing/*_handlers.go", "internal/audit/*handlers.go", "internal/natsauth/handlers.go", "cmd/gatehouse/bench.go",
 	},
 }
 

@@ -88,22 +88,26 @@ func (a *App) webConfig() (web.Config, error) {
 	c := web.Config{
 		PublicURL: a.config.PublicURL, TrustedProxies: a.config.TrustedProxies, Authenticate: a.authenticate,
 		Checks: a.checks(), Registry: a.registry, Log: a.log, Wrap: a.tracing.Handler,
-		Messages: messages, Audit: &audit.Handlers{Log: a.audit, Accounts: web.Accounts, Identities: web.Identities}, Keys: &apikeys.Handlers{Keys: a.keys},
-		Ring:            &keys.Handlers{Ring: a.ring},
-		NATSCredentials: &natsauth.Handlers{Credentials: a.nats, Accounts: web.Accounts, Identities: web.Identities},
+		Messages: messages, Ring: &keys.Handlers{Ring: a.ring},
 	}
-	endpoints := &webhooks.EndpointHandlers{Endpoints: a.endpoints, Health: a.deliveries.Health, Try: a.deliveries.Try, Accounts: web.Accounts, Identities: web.Identities}
-	deliveries := &webhooks.DeliveryHandlers{Deliveries: a.deliveries, Accounts: web.Accounts, Identities: web.Identities}
-	c.Endpoints, c.Deliveries = endpoints, deliveries
-	c.Identities = &sharing.IdentityHandlers{Of: a.identities, Allowed: web.Identities}
-	c.Operations = &sharing.OperationHandlers{Of: a.operations, Authority: authority}
+	d := dashboard.Config{
+		Messages: messages, Audit: &audit.Handlers{Log: a.audit, Accounts: web.Accounts, Identities: web.Identities}, Keys: &apikeys.Handlers{Keys: a.keys},
+		NATS:       &natsauth.Handlers{Credentials: a.nats, Accounts: web.Accounts, Identities: web.Identities},
+		Endpoints:  &webhooks.EndpointHandlers{Endpoints: a.endpoints, Health: a.deliveries.Health, Try: a.deliveries.Try, Accounts: web.Accounts, Identities: web.Identities},
+		Deliveries: &webhooks.DeliveryHandlers{Deliveries: a.deliveries, Accounts: web.Accounts, Identities: web.Identities},
+		Identities: &sharing.IdentityHandlers{Of: a.identities, Allowed: web.Identities},
+		Operations: &sharing.OperationHandlers{Of: a.operations, Authority: authority},
+	}
+	c.Audit, c.Keys, c.NATSCredentials, c.Endpoints, c.Deliveries = d.Audit, d.Keys, d.NATS, d.Endpoints, d.Deliveries
+	c.Identities, c.Operations = d.Identities, d.Operations
 	if a.keeper != nil {
-		c.Webhooks, c.Connect, c.Connections = a.receiver, a.connect, &tokens.Handlers{Keeper: a.keeper, Accounts: web.Accounts}
+		d.Connections, d.Connect = &tokens.Handlers{Keeper: a.keeper, Accounts: web.Accounts}, a.connect
+		c.Webhooks, c.Connect, c.Connections = a.receiver, a.connect, d.Connections
 		c.DoorFlow = &passthrough.Handlers{
 			Base: a.config.DoorflowAPIURL, Client: a.client, Connection: a.keeper.Get, Audit: a.audit, Accounts: web.Accounts, Log: a.log,
 		}
 	}
-	err := a.addDashboard(&c, dashboard.Config{Messages: messages, Endpoints: endpoints, Deliveries: deliveries})
+	err := a.addDashboard(&c, d)
 	return c, err
 }
 
@@ -117,13 +121,7 @@ func (a *App) addDashboard(c *web.Config, d dashboard.Config) (err error) {
 	c.SignInLinks = links
 	a.pulse = &dashboard.Pulse{Registry: a.registry, DB: a.db, Checks: a.checks(), Log: a.log}
 	c.Record = func(ctx context.Context, e audit.Entry) error { _, err := a.audit.Write(ctx, e); return err }
-	d.DB, d.Pulse, d.WantedScopes, d.Log = a.db, a.pulse, a.config.DoorflowScopes, a.log
-	d.Identities = &sharing.IdentityHandlers{Of: a.identities, Allowed: web.Identities}
-	d.Keys = &apikeys.Handlers{Keys: a.keys}
-	d.Operations = &sharing.OperationHandlers{Of: a.operations, Authority: authority}
-	if a.keeper != nil {
-		d.Connections, d.Connect = &tokens.Handlers{Keeper: a.keeper, Accounts: web.Accounts}, a.connect
-	}
+	d.DB, d.Pulse, d.Sessions, d.WantedScopes, d.Log = a.db, a.pulse, c.Sessions, a.config.DoorflowScopes, a.log
 	c.Dashboard, err = dashboard.New(d)
 	return err
 }

@@ -74,6 +74,22 @@ var pages = map[string]route{
 	"GET /api-keys/:id/revoke":  forAdmin("/api-keys/x/revoke", ""),
 	"POST /api-keys/:id/revoke": forAdmin("/api-keys/x/revoke", ""),
 
+	"GET /nats-credentials":               forAdmin("/nats-credentials", ""),
+	"GET /nats-credentials/+new":          forAdmin("/nats-credentials/+new", ""),
+	"POST /nats-credentials":              forAdmin("/nats-credentials", "name=x&events=all"),
+	"GET /nats-credentials/:name":         forAdmin("/nats-credentials/nobodys", ""),
+	"GET /nats-credentials/:name/revoke":  forAdmin("/nats-credentials/nobodys/revoke", ""),
+	"POST /nats-credentials/:name/revoke": forAdmin("/nats-credentials/nobodys/revoke", ""),
+	"GET /operations":                     {scope: "operations:read", ask: fixed("/operations?type=unlock"), list: true},
+	"GET /operations/:operation":          {scope: "operations:read", ask: at("/operations/%s", ofOperation)},
+	"GET /operations/:operation/live":     {scope: "operations:read", ask: at("/operations/%s/live", ofOperation)},
+	"GET /audit":                          {scope: "audit:read", ask: fixed("/audit"), list: true},
+	"GET /audit/:id":                      {scope: "audit:read", ask: at("/audit/%s", func(tn *tenant) any { return tn.entry })},
+	"GET /audit/verify":                   {scope: "audit:read", ask: fixed("/audit/verify"), list: true, own: 403}, // it is over all accounts
+	"GET /audit/verify/live":              {scope: "audit:read", ask: fixed("/audit/verify/live"), live: true, own: 403},
+	"GET /sessions":                       {ask: fixed("/sessions"), list: true},
+	"POST /sessions/:session/end":         {ask: fixed("/sessions/0123456789abcdef/end"), list: true, own: 404},
+
 	"GET /endpoints":                {scope: "endpoints:read", ask: fixed("/endpoints"), list: true},
 	"GET /endpoints/live":           {scope: "endpoints:read", ask: fixed("/endpoints/live"), list: true},
 	"GET /endpoints/new":            {scope: "endpoints:write", ask: fixed("/endpoints/new"), list: true},
@@ -100,6 +116,8 @@ var pages = map[string]route{
 	"GET /deliveries/:id/live":         {scope: "endpoints:read", ask: at("/deliveries/%s/live", ofDelivery)},
 	"POST /deliveries/:id/retry":       {scope: "endpoints:write", ask: at("/deliveries/%s/retry", ofDelivery), own: 303},
 }
+
+func ofOperation(tn *tenant) any { return tn.operation }
 
 // forAdmin is a page that no key with limits may open.
 func forAdmin(path, form string) route {
@@ -209,6 +227,8 @@ func TestEveryPageWithEveryScopeForTwoTenants(t *testing.T) {
 			tn.messages = append(tn.messages, m.ID)
 		}
 		g.awaitDelivery(tn)
+		g.call(http.MethodGet, "/v1/audit?limit=1&account="+tn.account, "").json(t, &page)
+		tn.entry = page.Items[0].ID
 	}
 	t.Run("scopes", func(t *testing.T) { walkPagesWithScopes(t, g) })
 	for round := range 3 {

@@ -247,7 +247,9 @@ func TestWhatASessionCountsAs(t *testing.T) {
 		}
 		return cookies[0]
 	}
-	with := func(c *http.Cookie) map[string]string { return proxied(map[string]string{"Cookie": c.Name + "=" + c.Value}) }
+	with := func(c *http.Cookie) map[string]string {
+		return proxied(map[string]string{"Cookie": c.Name + "=" + c.Value})
+	}
 	first := signIn(nil)
 	if !first.Secure || first.Name != "__Host-gatehouse-session" {
 		t.Errorf("behind a proxy that speaks https the cookie is %+v", first)

@@ -22,6 +22,7 @@ type tenant struct {
 	person, channel   string // at DoorFlow
 	open, pending     string // connect links
 	operation         string // asked of a door
+	entry             string // of the audit log
 	endpoint          string // made with a key of theirs
 	delivery          string // to it
 	code              string // of the pending one
@@ -32,13 +33,13 @@ type tenant struct {
 
 // marks are what nobody else must see of a tenant.
 func (tn *tenant) marks() []string {
-	return append([]string{tn.account, tn.identity, tn.open, tn.pending, tn.operation, tn.endpoint, tn.delivery}, tn.messages...)
+	return append([]string{tn.account, tn.identity, tn.open, tn.pending, tn.operation, tn.entry, tn.endpoint, tn.delivery}, tn.messages...)
 }
 
 // nobody is a tenant whose things do not exist.
 var nobody = &tenant{
 	account: "zZ9nobody", identity: "nobody", person: "1", channel: "1", open: strings.Repeat("o", 43), pending: strings.Repeat("p", 43), code: strings.Repeat("c", 43),
-	messages: []string{"0193f5a0-7d1c-7000-8000-000000000000"}, operation: "0193f5a0-7d1c-7000-8000-000000000000",
+	messages: []string{"0193f5a0-7d1c-7000-8000-000000000000"}, operation: "0193f5a0-7d1c-7000-8000-000000000000", entry: "0193f5a0-7d1c-7000-8000-000000000000",
 	endpoint: "0193f5a0-7d1c-7000-8000-000000000000", delivery: "0193f5a0-7d1c-7000-8000-000000000000.0193f5a0-7d1c-7000-8000-000000000000",
 }
 

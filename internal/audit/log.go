@@ -2,8 +2,11 @@ package audit
 
 import (
 	"context"
+	"database/sql"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,10 +60,12 @@ type Stored struct {
 
 // Query asks for a page of entries.
 type Query struct {
-	// Actor and Action must match exactly; "" matches all.
-	Actor, Action string
-	// Since leaves out what is older; zero leaves out nothing.
-	Since time.Time
+	// Actor, Action and Account must match exactly; "" matches all.
+	Actor, Action, Account string
+	// Target is part of the target, in small letters or capitals; "" matches all.
+	Target string
+	// Since leaves out what is older, Until what is not; zero leaves out nothing.
+	Since, Until time.Time
 	// Accounts holds the answer to the entries of these accounts; nil means all entries.
 	Accounts []string
 	// OfAccounts leaves out the entries of no account.
@@ -82,6 +87,12 @@ func (q Query) where() (string, []any, error) {
 	if !q.Since.IsZero() {
 		where, args = where+` AND id >= ? AND at >= ?`, append(args, firstID(q.Since), q.Since.UnixMilli())
 	}
+	if ms := q.Until.UnixMilli(); !q.Until.IsZero() && ms < 1<<48 { // no id is later
+		where, args = where+` AND id < ? AND at < ?`, append(args, firstID(q.Until.Add(time.Millisecond)), ms)
+	}
+	if q.Account != "" {
+		where, args = where+` AND account = ?`, append(args, q.Account)
+	}
 	if q.Actor != "" {
 		where, args = where+` AND actor = ?`, append(args, q.Actor)
 	}
@@ -100,34 +111,90 @@ func (q Query) where() (string, []any, error) {
 	return where, args, nil
 }
 
+const entryColumns = `id, at AS millis, actor_kind, actor, key_id, remote, request_id, action, account, target, outcome, status, started, chain, seq`
+
+type shownRow struct {
+	Stored
+	Millis int64
+}
+
+func (r shownRow) shown() Stored {
+	r.At = time.UnixMilli(r.Millis).UTC()
+	return r.Stored
+}
+
+// lookAt is how many entries one page looks at for a part of a target, which no index knows.
+const lookAt = 20_000
+
 // List returns entries, newest first, and the cursor of the next page, "" at the end. An entry that was
-// there when the first page was read is on one page, whatever is added meanwhile.
+// there when the first page was read is on one page, whatever is added meanwhile. With a Target a page may hold few
+// entries, or none, and yet have a next one.
 func (l *Log) List(ctx context.Context, q Query) ([]Stored, string, error) {
 	where, args, err := q.where()
 	if err != nil {
 		return nil, "", err
 	}
-	var rows []struct {
-		Stored
-		Millis int64
+	query, all := `SELECT `+entryColumns+` FROM audit_log`+where+` ORDER BY id DESC LIMIT ?`, append(slices.Clone(args), q.Limit+1)
+	if q.Target != "" {
+		query = `SELECT * FROM (` + query + `) AS looked WHERE LOWER(target) LIKE ? ESCAPE '!' ORDER BY id DESC LIMIT ?`
+		all = append(slices.Clone(args), lookAt, "%"+escaped.Replace(strings.ToLower(q.Target))+"%", q.Limit+1)
 	}
-	err = l.DB.Select(ctx, &rows, `SELECT id, at AS millis, actor_kind, actor, key_id, remote, request_id, action, account, target, outcome, status, started,
-		chain, seq FROM audit_log`+where+` ORDER BY id DESC LIMIT ?`, append(args, q.Limit+1)...)
-	if err != nil {
+	var rows []shownRow
+	if err := l.DB.Select(ctx, &rows, query, all...); err != nil {
 		return nil, "", fmt.Errorf("reading the audit log: %w", err)
 	}
 	next := ""
 	if len(rows) > q.Limit {
 		rows = rows[:q.Limit]
-		next = base64.RawURLEncoding.EncodeToString([]byte(rows[q.Limit-1].ID))
+		next = cursor(rows[q.Limit-1].ID)
+	} else if q.Target != "" {
+		if next, err = l.lookedUpTo(ctx, where, args); err != nil {
+			return nil, "", err
+		}
 	}
 	page := make([]Stored, len(rows))
 	for i, r := range rows {
-		page[i] = r.Stored
-		page[i].At = time.UnixMilli(r.Millis).UTC()
+		page[i] = r.shown()
 	}
 	return page, next, nil
 }
+
+var escaped = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
+
+// lookedUpTo is the cursor behind as many entries as one page looks at, "" where there are fewer.
+func (l *Log) lookedUpTo(ctx context.Context, where string, args []any) (string, error) {
+	var id string
+	err := l.DB.Get(ctx, &id, `SELECT id FROM audit_log`+where+` ORDER BY id DESC LIMIT 1 OFFSET ?`, append(slices.Clone(args), lookAt-1)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading the audit log: %w", err)
+	}
+	return cursor(id), nil
+}
+
+// ErrNotFound says that there is no such entry, or none that the caller may see.
+var ErrNotFound = errors.New("audit: there is no such entry")
+
+// Get returns the entry with an id, if a query, of which only the limits count, allows it. Error: ErrNotFound.
+func (l *Log) Get(ctx context.Context, id string, limits Query) (Stored, error) {
+	where, args, err := limits.where()
+	if err != nil {
+		return Stored{}, err
+	}
+	var r shownRow
+	err = l.DB.Get(ctx, &r, `SELECT `+entryColumns+` FROM audit_log`+where+` AND id = ?`, append(args, id)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Stored{}, ErrNotFound
+	}
+	if err != nil {
+		return Stored{}, fmt.Errorf("reading the audit log: %w", err)
+	}
+	return r.shown(), nil
+}
+
+func cursor(id string) string { return base64.RawURLEncoding.EncodeToString([]byte(id)) }
 
 // last is above every id.
 const last = "ffffffff-ffff-ffff-ffff-ffffffffffff"

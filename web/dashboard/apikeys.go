@@ -142,7 +142,7 @@ func (d *Dashboard) createKey(c echo.Context) error {
 	if err != nil {
 		return d.again(c, err, "apikey_new", "base", "Make an API key", form)
 	}
-	return d.show(c, "apikey_made", made.Name, keyMade{d.keyRow(c, made), secret})
+	return d.render(c, http.StatusCreated, "apikey_made", "base", made.Name, keyMade{d.keyRow(c, made), secret})
 }
 
 func (f keyForm) request(now time.Time) (apikeys.Request, error) {

@@ -12,8 +12,11 @@ import (
 
 	"gatehouse/apikeys"
 	"gatehouse/events"
+	"gatehouse/internal/audit"
+	"gatehouse/internal/natsauth"
 	"gatehouse/internal/sqldb"
 	"gatehouse/oauth"
+	"gatehouse/sessions"
 	"gatehouse/sharing"
 	"gatehouse/tokens"
 	"gatehouse/web"
@@ -32,9 +35,13 @@ type Config struct {
 	// Identities and Operations have none where there is no Doordeck application.
 	Identities *sharing.IdentityHandlers
 	Endpoints  *webhooks.EndpointHandlers
-	Operations *sharing.OperationHandlers
 	Deliveries *webhooks.DeliveryHandlers
 	Keys       *apikeys.Handlers
+	Sessions   *sessions.Sessions
+	Audit      *audit.Handlers
+	Operations *sharing.OperationHandlers
+	// NATS has none where the server is external.
+	NATS *natsauth.Handlers
 	// WantedScopes are what DoorFlow is asked for.
 	WantedScopes []string
 	Log          *slog.Logger
@@ -52,8 +59,11 @@ type Dashboard struct {
 
 // New reads the templates, which are part of the program.
 func New(c Config) (*Dashboard, error) {
-	if c.DB == nil || c.Pulse == nil || c.Messages == nil || c.Identities == nil || c.Operations == nil || c.Endpoints == nil || c.Deliveries == nil || c.Keys == nil || c.Log == nil {
-		return nil, errors.New("dashboard: DB, Pulse, Messages, Identities, Operations, Endpoints, Deliveries, Keys and Log must be set")
+	if c.DB == nil || c.Pulse == nil || c.Messages == nil || c.Identities == nil || c.Endpoints == nil || c.Deliveries == nil || c.Log == nil {
+		return nil, errors.New("dashboard: DB, Pulse, Messages, Identities, Endpoints, Deliveries and Log must be set")
+	}
+	if c.Keys == nil || c.Operations == nil || c.NATS == nil || c.Sessions == nil || c.Audit == nil {
+		return nil, errors.New("dashboard: Keys, Operations, NATS, Sessions and Audit must be set")
 	}
 	if c.Now == nil {
 		c.Now = time.Now
@@ -154,18 +164,48 @@ func (d *Dashboard) pages() []page {
 		{get("/deliveries/:id", "endpoints:read", d.delivery), ""},
 		{part("/deliveries/:id/live", "endpoints:read", d.deliveryLive), ""},
 		{post("/deliveries/:id/retry", "endpoints:write", d.retryDelivery), ""},
-
+	}...)
+	return append(append(pages, d.accessPages()...), []page{
 		{open("/api", d.api), "API"},
 		{open("/api/http/:group", d.apiRequests), ""},
 		{open("/api/nats/:group", d.apiMessages), ""},
 		{open("/api/problems", d.apiProblems), ""},
 	}...)
-	return append(pages, []page{
+}
+
+// accessPages are about who may do what, and who did.
+func (d *Dashboard) accessPages() []page {
+	var pages []page
+	if d.Operations.Of != nil {
+		pages = append(pages, []page{
+			{get("/operations", "operations:read", d.operations), "Operations"},
+			{get("/operations/:operation", "operations:read", d.operation), ""},
+			{part("/operations/:operation/live", "operations:read", d.operationLive), ""},
+		}...)
+	}
+	pages = append(pages, []page{
+		{get("/audit", "audit:read", d.audit), "Audit"},
+		{get("/audit/verify", "audit:read", d.verify), ""},
+		{stream("/audit/verify/live", "audit:read", d.verifyLive), ""},
+		{get("/audit/:id", "audit:read", d.entry), ""},
 		{get("/api-keys", "admin", d.keys), "API keys"},
 		{get("/api-keys/new", "admin", d.newKey), ""},
 		{post("/api-keys", "admin", d.createKey), ""},
 		{get("/api-keys/:id", "admin", d.key), ""},
 		{get("/api-keys/:id/revoke", "admin", d.confirmRevoke), ""},
 		{post("/api-keys/:id/revoke", "admin", d.revokeKey), ""},
+		{get("/sessions", "", d.sessions), ""},
+		{post("/sessions/:session/end", "", d.endSession), ""},
+	}...)
+	if d.NATS.Credentials == nil {
+		return pages
+	}
+	return append(pages, []page{
+		{get("/nats-credentials", "admin", d.creds), "NATS credentials"},
+		{get("/nats-credentials/+new", "admin", d.newCred), ""},
+		{post("/nats-credentials", "admin", d.createCred), ""},
+		{get("/nats-credentials/:name", "admin", d.cred), ""},
+		{get("/nats-credentials/:name/revoke", "admin", d.confirmRevokeCred), ""},
+		{post("/nats-credentials/:name/revoke", "admin", d.revokeCred), ""},
 	}...)
 }

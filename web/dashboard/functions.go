@@ -27,6 +27,8 @@ func (d *Dashboard) functions() template.FuncMap {
 		"reason":   reasonOf,
 		"online":   online,
 		"lower":    func(s string) string { return capital(strings.ToLower(strings.ReplaceAll(s, "_", " "))) },
+		"grants":   grants,
+		"short":    short,
 		"sentence": func(s string) string { return capital(s) + "." },
 		"prose":    prose,
 		"line":     line,
@@ -82,6 +84,14 @@ func online(connected *bool) string {
 		return "online"
 	}
 	return "offline"
+}
+
+// short is the beginning of an id, for lists; its title holds the whole.
+func short(id string) string {
+	if len(id) > 13 {
+		return id[:13] + "…"
+	}
+	return id
 }
 
 // dict lets a template hand several values on.

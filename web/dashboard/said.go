@@ -22,5 +22,7 @@ var words = map[string]said{
 	"code-sent":            {"The code is on its way. It works for five minutes.", "good"},
 	"code-right":           {"The code was right, and the key is proven.", "good"},
 	"nobody-chosen":        {"Nobody was chosen. Tick those whose access is to end, and press the button again.", "warn"},
+	"creds-revoked":        {"The credentials are revoked. Their connections are closed, and the file lets nobody in any more.", "good"},
+	"session-ended":        {"That browser is signed out.", "good"},
 	"replayed":             {"Said again. This is the new message; it names the one that it repeats.", "good"},
 }

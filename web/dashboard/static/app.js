@@ -187,3 +187,16 @@ for (const tail of document.querySelectorAll("[data-live]")) {
   addEventListener("pagehide", () => source?.close());
   connect();
 }
+
+// A verification of the audit log runs for as long as its page is open. What breaks off proves nothing, and is not begun again by itself.
+for (const box of document.querySelectorAll("[data-verify]")) {
+  const source = new EventSource(box.dataset.verify), said = box.querySelector("[data-said]"), bar = box.querySelector("progress");
+  const end = (html) => { source.close(); box.innerHTML = html; };
+  source.onmessage = (e) => {
+    const now = JSON.parse(e.data);
+    if (now.result) { end(now.result); return; }
+    if (now.of) { bar.max = now.of; bar.value = now.done; said.textContent = now.done.toLocaleString() + " of about " + now.of.toLocaleString() + " entries"; }
+  };
+  source.onerror = () => end('<p class="said warn" role="status">It was broken off, or another verification is under way: nothing is proven. <a href="/audit/verify">Try again</a></p>');
+  addEventListener("pagehide", () => source.close());
+}
