@@ -126,6 +126,31 @@ func (i *Identities) List(ctx context.Context, after string, limit int, names []
 	return page, more, nil
 }
 
+// Troubled returns the identities that wait for a person, the worst first and at most so many, and how many there are:
+// those that failed, that wait for a code, and whose chain ends before soon. Only those named count; nil means all.
+func (i *Identities) Troubled(ctx context.Context, names []string, soon time.Time, most int) (troubled []Identity, count int, err error) {
+	where, args := ` FROM identities WHERE deleted_at = 0 AND (status IN (?, ?) OR serves_until > 0 AND serves_until < ?)`,
+		[]any{StatusFailed, StatusVerification, soon.UnixMilli()}
+	if names != nil {
+		where += ` AND name IN (NULL` + strings.Repeat(`, ?`, len(names)) + `)`
+		for _, n := range names {
+			args = append(args, n)
+		}
+	}
+	if err := i.db.Get(ctx, &count, `SELECT COUNT(*)`+where, args...); err != nil {
+		return nil, 0, fmt.Errorf("counting identities: %w", err)
+	}
+	var rows []row
+	order := ` ORDER BY CASE status WHEN ? THEN 0 WHEN ? THEN 1 ELSE 2 END, serves_until, name LIMIT ?`
+	if err := i.db.Select(ctx, &rows, `SELECT `+identityColumns+where+order, append(args, StatusFailed, StatusVerification, most)...); err != nil {
+		return nil, 0, fmt.Errorf("listing identities: %w", err)
+	}
+	for _, r := range rows {
+		troubled = append(troubled, r.shown())
+	}
+	return troubled, count, nil
+}
+
 // Stored returns up to 1000 identities of a database that no gateway need have open.
 func Stored(ctx context.Context, db *sqldb.DB) ([]Identity, error) {
 	var rows []row

@@ -63,6 +63,9 @@ func TestOperationsAreListed(t *testing.T) {
 			"another status":          {sharing.OperationQuery{Status: sharing.Failed}, 0},
 			"a type":                  {sharing.OperationQuery{Type: sharing.Unlock}, 0},
 			"a limit to identities":   {sharing.OperationQuery{Identities: []string{"other", "x"}}, 9},
+			"a time":                  {sharing.OperationQuery{Since: d.now().Add(-time.Hour), Until: d.now().Add(time.Hour)}, 25},
+			"an earlier time":         {sharing.OperationQuery{Until: d.now().Add(-time.Hour)}, 0},
+			"a later time":            {sharing.OperationQuery{Since: d.now().Add(time.Hour)}, 0},
 			"a limit to none":         {sharing.OperationQuery{Identities: []string{}}, 0},
 			"what a limit leaves out": {sharing.OperationQuery{Identities: []string{"other"}, Identity: "acme"}, 0},
 		} {

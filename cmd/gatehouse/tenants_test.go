@@ -33,7 +33,7 @@ type tenant struct {
 
 // marks are what nobody else must see of a tenant.
 func (tn *tenant) marks() []string {
-	return append([]string{tn.account, tn.identity, tn.open, tn.pending, tn.operation, tn.entry, tn.endpoint, tn.delivery}, tn.messages...)
+	return append([]string{tn.account, tn.identity, tn.open, tn.pending, tn.operation, tn.endpoint, tn.delivery}, tn.messages...)
 }
 
 // nobody is a tenant whose things do not exist.

@@ -194,7 +194,7 @@ func TestFilters(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
 		l := newLog(db)
 		for _, row := range [][3]string{{"ana", "key.create", ""}, {"ben", "key.create", "hX9aQ2"}, {"ana", "key.revoke", "hX9aQ2"}, {"ana", "key.revoke", "other"}} {
-			write(t, l, audit.Entry{Actor: audit.Actor{Kind: audit.KindKey, Name: row[0]}, Action: row[1], Account: row[2], Outcome: audit.Done})
+			write(t, l, audit.Entry{Actor: audit.Actor{Kind: audit.KindKey, Name: row[0]}, Action: row[1], Account: row[2], Target: row[0] + "'s 100%_Key!", Outcome: audit.Done})
 		}
 		middle := list(t, l, audit.Query{})[0].At
 		for name, row := range map[string]struct {
@@ -208,6 +208,15 @@ func TestFilters(t *testing.T) {
 			"since the beginning":   {audit.Query{Since: middle.Add(-time.Hour)}, 4},
 			"since before the era":  {audit.Query{Since: time.Unix(-1<<40, 0)}, 4},
 			"since tomorrow":        {audit.Query{Since: middle.Add(24 * time.Hour)}, 0},
+			"until tomorrow":        {audit.Query{Until: middle.Add(24 * time.Hour)}, 4},
+			"until the last":        {audit.Query{Until: time.Unix(1<<40, 0)}, 4},
+			"until yesterday":       {audit.Query{Until: middle.Add(-24 * time.Hour)}, 0},
+			"until before the era":  {audit.Query{Until: time.Unix(-1<<40, 0)}, 0},
+			"a named account":       {audit.Query{Account: "hX9aQ2"}, 2},
+			"part of a target":      {audit.Query{Target: "ANA'S 100%_k"}, 3},
+			"all of a target":       {audit.Query{Target: "ben's 100%_Key!"}, 1},
+			"no wildcard":           {audit.Query{Target: "100__key"}, 0},
+			"target and action":     {audit.Query{Target: "ana", Action: "key.revoke"}, 2},
 			"an account":            {audit.Query{Accounts: []string{"hX9aQ2"}}, 2},
 			"two accounts":          {audit.Query{Accounts: []string{"hX9aQ2", "other"}}, 3},
 			"no account":            {audit.Query{Accounts: []string{}}, 0},
@@ -258,13 +267,28 @@ func TestTheRoute(t *testing.T) {
 	if w, err = get(""); err != nil || len(decode(w).Items) != 1 || decode(w).Items[0].Action != "a.b" {
 		t.Fatalf("%v %s", err, w.Body)
 	}
+	find := func(id string) (audit.Stored, error) {
+		c := echo.New().NewContext(httptest.NewRequest(http.MethodGet, "/audit/x", nil), httptest.NewRecorder())
+		c.SetParamNames("id")
+		c.SetParamValues(id)
+		return h.Find(c)
+	}
+	own := decode(w).Items[0].ID
+	if found, err := find(own); err != nil || found.Action != "a.b" || found.At.IsZero() {
+		t.Errorf("one's own entry: %+v %v", found, err)
+	}
+	for _, id := range []string{page.Items[0].ID, "x", "", "0193f5a0-7d1c-7000-8000-000000000000"} {
+		if _, err := find(id); !errors.Is(err, audit.ErrNotFound) {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
 	accounts, identities = nil, []string{"acme"}
 	if w, err = get(""); err != nil || len(decode(w).Items) != 1 || decode(w).Items[0].Action != "a.b" {
 		t.Fatalf("held to an identity: %v %s", err, w.Body)
 	}
 	for query, field := range map[string]string{
 		"limit=0": "limit", "limit=501": "limit", "since=yesterday": "since", "after=x": "after", "after=" + url.QueryEscape("AAAA"): "after",
-		"actor=%00": "actor", "action=%ff": "action", "actor=" + strings.Repeat("x", 2000): "actor",
+		"until=x": "until", "target=%00": "target", "account=%ff": "account", "actor=%00": "actor", "action=%ff": "action", "actor=" + strings.Repeat("x", 2000): "actor",
 	} {
 		_, err := get(query)
 		if fault, ok := errors.AsType[*invalid.Error](err); !ok || fault.Field != field {

@@ -19,7 +19,7 @@ type entryRow struct{ audit.Stored }
 
 // What is the action in words: a noun, a full stop, a verb.
 func (e entryRow) What() string {
-	return capital(strings.NewReplacer(".", ": ", "_", " ").Replace(e.Action))
+	return capital(strings.NewReplacer("api_", "API ", "nats_", "NATS ", ".", ": ", "_", " ").Replace(e.Action))
 }
 
 // Who names the actor so that none can pass for one of another kind.

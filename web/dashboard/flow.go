@@ -3,6 +3,8 @@ package dashboard
 import (
 	"fmt"
 	"time"
+
+	"gatehouse/web"
 )
 
 // station is a place that messages go through.
@@ -35,7 +37,8 @@ type flow struct {
 // tooLate is how many messages may wait for NATS before somebody should look.
 const tooLate = 1000
 
-func (d *Dashboard) flow(r Reading) flow {
+// flow is what the caller may know of it: of deliveries and operations only who may look at them.
+func (d *Dashboard) flow(r Reading, caller web.Caller) flow {
 	rate := func(name string) float64 { return r.Minutes[name][minutes-1] }
 	f := flow{Since: r.Since}
 	in := station{Name: "Webhooks in", Icon: "in", Rate: rate("webhooks"), Of: "a minute", Tone: "good", State: "Listening"}
@@ -80,8 +83,10 @@ func (d *Dashboard) flow(r Reading) flow {
 	if n := r.Now["given up"]; n > 0 {
 		deliveries.Tone, deliveries.State = "warn", number(n)+" parked"
 	}
-	f.Branches = append(f.Branches, deliveries)
-	if d.Identities.Of != nil {
+	if caller.May("endpoints:read") {
+		f.Branches = append(f.Branches, deliveries)
+	}
+	if d.Identities.Of != nil && caller.May("operations:read") {
 		f.Branches = append(f.Branches, station{
 			Name: "Operations", Icon: "door", Rate: rate("operations"), Of: "a minute", Moving: rate("operations") > 0, Tone: "good", State: "Ready", Note: most(r.Now["under way"]) + " under way",
 		})

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse/sharing"
 	"gatehouse/web"
 	"gatehouse/webhooks"
 )
@@ -77,23 +78,26 @@ func (d *Dashboard) identityNeeds(ctx context.Context, caller web.Caller) ([]nee
 	if d.Identities.Of == nil || !caller.May("identities:read") {
 		return nil, nil
 	}
-	identities, _, err := d.Identities.Of.List(ctx, "", 500, caller.Identities)
+	troubled, count, err := d.Identities.Of.Troubled(ctx, caller.Identities, d.Now().Add(endsSoon), mostNeeds)
 	if err != nil {
 		return nil, err
 	}
 	var all []need
-	for _, i := range identities {
+	for _, i := range troubled {
 		path := identityPath(i.Name)
-		switch {
-		case i.Status == "failed":
+		switch i.Status {
+		case sharing.StatusFailed:
 			all = append(all, need{Tone: "bad", Title: i.Name + " cannot act", Text: "Its registration at Doordeck failed: " + orNothing(i.Detail, i.Reason) + ".", Path: path, Do: "Look at it"})
-		case i.Status == "verification_required":
+		case sharing.StatusVerification:
 			all = append(all, need{Tone: "warn", Title: i.Name + " waits for a code", Text: "Doordeck wants its key proven by a code that it sends to its person.", Path: path, Do: "See to the code"})
-		case !i.ServesUntil.IsZero() && i.ServesUntil.Before(d.Now().Add(endsSoon)):
+		default:
 			all = append(all, need{Tone: "warn", Title: i.Name + "’s certificate chain is about to end", Text: "It has not been renewed yet; after that nothing can be signed as it.", Since: i.ServesUntil, Path: path, Do: "Look at it"})
 		}
 	}
-	return all[:min(len(all), mostNeeds)], nil
+	if more := count - len(troubled); more > 0 {
+		all = append(all, need{Tone: "warn", Title: number(more) + " more identities need somebody", Text: "These are the ones that need it most.", Path: "/identities", Do: "Look at them"})
+	}
+	return all, nil
 }
 
 func (d *Dashboard) endpointNeeds(ctx context.Context, caller web.Caller) ([]need, error) {

@@ -119,7 +119,6 @@ type operationPerson struct {
 // step is a status that was reached, and when.
 type step struct {
 	Status sharing.Status
-	Why    string
 	At     time.Time
 }
 
@@ -164,24 +163,29 @@ func (d *Dashboard) readOperation(c echo.Context) (operationPage, error) {
 	return page, nil
 }
 
-// tell adds what messages reported, oldest first.
+// tell adds what messages reported, oldest first, to what was asked.
 func (p *operationPage) tell(said []events.Stored) {
+	asked := step{sharing.Accepted, p.ReceivedAt}
+	p.Steps = []step{asked}
+	for i := range p.People {
+		p.People[i].Steps = []step{asked}
+	}
 	for _, s := range said {
 		m := events.Read(s.Body)
 		var a sharing.Answer
 		if json.Unmarshal(m.Data, &a) != nil || a.Status == "" {
 			continue // an answer too large for a message: only a stub was said
 		}
-		p.Steps = reached(p.Steps, step{a.Status, whyOf(a.Error), m.Time})
+		p.Steps = reached(p.Steps, step{a.Status, m.Time})
 		for i := range min(len(a.Results), len(p.People)) {
-			p.People[i].Steps = reached(p.People[i].Steps, step{a.Results[i].Status, whyOf(a.Results[i].Error), m.Time})
+			p.People[i].Steps = reached(p.People[i].Steps, step{a.Results[i].Status, m.Time})
 		}
 	}
 }
 
 // reached adds a step that differs from the last one.
 func reached(steps []step, next step) []step {
-	if n := len(steps); n > 0 && steps[n-1].Status == next.Status && steps[n-1].Why == next.Why {
+	if n := len(steps); n > 0 && steps[n-1].Status == next.Status {
 		return steps
 	}
 	return append(steps, next)

@@ -47,7 +47,7 @@ func (d *Dashboard) overviewLive(c echo.Context) error {
 func (d *Dashboard) readOverview(c echo.Context) (overviewPage, error) {
 	ctx := c.Request().Context()
 	caller, _ := web.CallerFrom(ctx)
-	page := overviewPage{Flow: d.flow(d.Pulse.Read())}
+	page := overviewPage{Flow: d.flow(d.Pulse.Read(), caller)}
 	var err error
 	if page.Needs, err = d.needs(ctx, caller); err != nil {
 		return page, err

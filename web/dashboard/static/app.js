@@ -188,6 +188,19 @@ for (const tail of document.querySelectorAll("[data-live]")) {
   connect();
 }
 
+// A piece of a page that is asked for again and again stays as it was while that fails; the page says so until it is over.
+const polls = (e) => (e.detail?.ctx?.sourceElement ?? e.target).getAttribute?.("hx-trigger")?.startsWith("every");
+const stale = (is) => {
+  const said = document.getElementById("stale");
+  if (!is) { said?.remove(); return; }
+  if (said) return;
+  const note = Object.assign(document.createElement("p"), { id: "stale", className: "said warn", textContent: "This page is not up to date: the gateway does not answer as it should. It is asked again and again." });
+  note.setAttribute("role", "status");
+  document.getElementById("main").prepend(note);
+};
+document.addEventListener("htmx:after:request", (e) => { if (polls(e)) stale(e.detail.ctx.response.status >= 400); });
+document.addEventListener("htmx:error", (e) => { if (polls(e)) stale(true); });
+
 // A verification of the audit log runs for as long as its page is open. What breaks off proves nothing, and is not begun again by itself.
 for (const box of document.querySelectorAll("[data-verify]")) {
   const source = new EventSource(box.dataset.verify), said = box.querySelector("[data-said]"), bar = box.querySelector("progress");
