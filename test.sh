@@ -54,7 +54,7 @@ if [ "$(df --output=avail -k /dev/shm 2>/dev/null | tail -n 1)" -gt 4194304 ] 2>
 	memory=$(mktemp -d /dev/shm/gatehouse-test-XXXXXX)
 	trap 'rm -rf "$memory"' EXIT
 	chmod 755 "$memory" # PostgreSQL does not run as root
-	if install -m 755 "$(command -v true)" "$memory/true" && "$memory/true"; then
+	if install -m 755 "$(type -P true)" "$memory/true" && "$memory/true"; then
 		rm "$memory/true"
 		export TMPDIR=$memory
 	fi
