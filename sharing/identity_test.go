@@ -217,3 +217,46 @@ func TestProvisioning(t *testing.T) {
 		}
 	})
 }
+
+// Those that wait for a person are found among any number, the worst first; the others are counted.
+func TestWhichIdentitiesNeedSomebody(t *testing.T) {
+	each(t, func(t *testing.T, r *replica, c *cloud) {
+		made, err := r.Create(t.Context(), ada())
+		must(t, err)
+		for _, q := range []string{
+			`UPDATE identities SET status = 'ready', serves_until = 9000000000000`,
+			`INSERT INTO identities (name, status, subject, email, email_verified, telephone, telephone_verified, display_name, due_at, created_at, serves_until, deleted_at)
+				SELECT 'fine' || n, 'ready', 's', 'e', 0, '', 0, '', 0, n, 9000000000000, 0 FROM (` + numbers + `) AS r`,
+			`INSERT INTO identities (name, status, subject, email, email_verified, telephone, telephone_verified, display_name, due_at, created_at, serves_until, deleted_at)
+				VALUES ('ending', 'ready', 's', 'e', 0, '', 0, '', 0, 0, 5000, 0), ('coded', 'verification_required', 's', 'e', 0, '', 0, '', 0, 0, 0, 0),
+				('broken', 'failed', 's', 'e', 0, '', 0, '', 0, 0, 9000000000000, 0), ('gone', 'failed', 's', 'e', 0, '', 0, '', 0, 0, 0, 1)`,
+		} {
+			_, err := r.db.Writer().ExecContext(t.Context(), q)
+			must(t, err)
+		}
+		for _, row := range []struct {
+			names []string
+			most  int
+			want  []string
+			count int
+		}{
+			{nil, 50, []string{"broken", "coded", "ending"}, 3},
+			{nil, 1, []string{"broken"}, 3},
+			{[]string{"ending", "fine1", made.Name}, 50, []string{"ending"}, 1},
+			{[]string{}, 50, nil, 0},
+		} {
+			found, count, err := r.Troubled(t.Context(), row.names, time.UnixMilli(6000), row.most)
+			must(t, err)
+			var names []string
+			for _, i := range found {
+				names = append(names, i.Name)
+			}
+			if !slices.Equal(names, row.want) || count != row.count {
+				t.Errorf("of %v at most %d: %v of %d, want %v of %d", row.names, row.most, names, count, row.want, row.count)
+			}
+		}
+	})
+}
+
+// numbers are 1 to 600.
+const numbers = `WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 600) SELECT n FROM r`

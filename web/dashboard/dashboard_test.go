@@ -317,3 +317,22 @@ func TestPeopleOfAForm(t *testing.T) {
 		t.Errorf("%q, %d wrong, %+v", told, wrong, people)
 	}
 }
+
+// How many deliveries and operations there are is for those who may look at them.
+func TestCountsGoWithTheirScopes(t *testing.T) {
+	d := &Dashboard{Config: Config{Now: time.Now, Identities: &sharing.IdentityHandlers{Of: &sharing.Identities{}}}}
+	for scopes, want := range map[string]string{
+		"messages:read":                                "",
+		"messages:read endpoints:read":                 "Deliveries",
+		"messages:read operations:read endpoints:read": "Deliveries Operations",
+		"admin": "Deliveries Operations",
+	} {
+		var names []string
+		for _, s := range d.flow(Reading{}, web.Caller{Scopes: strings.Fields(scopes)}).Branches {
+			names = append(names, s.Name)
+		}
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("with %s: %q, want %q", scopes, got, want)
+		}
+	}
+}
