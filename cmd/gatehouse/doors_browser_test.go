@@ -157,6 +157,13 @@ func TestIdentitiesAndDoorsInABrowser(t *testing.T) {
 	b.visit("/identities/reception/delete")
 	b.inspect("identity-delete")
 
+	// The filter of messages, too, is in the zone of whoever looks.
+	b.visit("/messages")
+	b.see("#since")
+	ask[bool](b, `document.querySelector("#since").value = "2026-07-01T09:00:00", true`)
+	b.click(".filter button")
+	b.eventually("the time is not sent in UTC", `location.search.includes(encodeURIComponent("2026-07-01T07:00:00.000Z"))`)
+
 	// Doordeck is slow, and fails: the page is there all the same, and says so.
 	dd.Faults().Inject(doordecksim.Fault{N: -1, Delay: time.Second, Status: http.StatusServiceUnavailable})
 	b.visit("/doors/reception")
