@@ -61,6 +61,9 @@ func TestPagesAreFastWithALongHistory(t *testing.T) {
 		"/messages/more?after=" + page.Next, "/messages?until=" + hour, "/messages?since=" + hour + "&until=" + hour,
 		"/messages?account=" + tn.account, "/messages?account=nobody", "/messages?person=Person+7&door=Door+3", "/messages?person=nobody",
 		"/messages?subject=" + url.QueryEscape("gatehouse.operation.>"), "/messages?subject=" + url.QueryEscape("gatehouse.event.*.access.>"),
+		"/endpoints/" + tn.endpoint + "?status=parked", "/operations?status=failed", "/operations?status=expired", "/operations?identity=acme&lock=" + doordecksim.LockFront,
+		"/operations?since=" + hour, "/operations?until=" + hour, "/audit?actor=front+desk", "/audit?action=message.replay", "/audit?outcome=refused", "/audit?account=" + tn.account,
+		"/audit?since=" + hour, "/audit?until=" + hour, "/doors/acme?search=front",
 	}
 	for _, name := range slices.Sorted(maps.Keys(pages)) {
 		if r := pages[name]; method(name) == http.MethodGet && !r.live {
