@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"net/http"
+	"time"
 
 	"gatehouse/web/webtest"
 )
@@ -15,5 +16,8 @@ var described = func() *webtest.API {
 	return api
 }()
 
-// probe keeps no connections, which a killed gateway would leave behind.
-var probe = &http.Client{Transport: &webtest.Transport{API: described, Next: &http.Transport{DisableKeepAlives: true}}}
+// probe keeps no connections, which a killed gateway would leave behind. With Expect: 100-continue it waits for an answer
+// before it sends a body: one that is refused unread ends with a reset, and the answer may be lost.
+var probe = &http.Client{Transport: &webtest.Transport{
+	API: described, Next: &http.Transport{DisableKeepAlives: true, ExpectContinueTimeout: 10 * time.Second},
+}}

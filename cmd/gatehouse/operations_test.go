@@ -79,7 +79,7 @@ func TestOperationsOverHTTP(t *testing.T) {
 		"an empty key":          {share, "Idempotency-Key: ", "Idempotency-Key", 400},
 		"another id":            {`{"id":"x","type":"unlock","lock":"` + doordecksim.LockFront + `"}`, "Idempotency-Key: y", "id", 400},
 		"a field there is not":  {`{"typ":"unlock"}`, "X: y", "typ", 400},
-		"more than a mebibyte":  {`{"id":"` + strings.Repeat("x", 1<<20) + `"}`, "X: y", "", 413},
+		"more than a mebibyte":  {`{"id":"` + strings.Repeat("x", 1<<20) + `"}`, "Expect: 100-continue", "", 413},
 		"an identity that isnt": {share, "X: y", "", 404},
 	} {
 		path := "/v1/identities/acme/operations"

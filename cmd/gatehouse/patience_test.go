@@ -29,6 +29,7 @@ func TestCommandsComeAgainWhenAsked(t *testing.T) {
 					return
 				}
 				w.Header().Set("Retry-After", row.after)
+				w.Header().Set("Content-Type", "application/problem+json")
 				w.WriteHeader(http.StatusTooManyRequests)
 				_, _ = io.WriteString(w, `{"title":"Too Many Requests","detail":"wait a little","status":429}`)
 			}))
