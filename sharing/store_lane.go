@@ -140,8 +140,7 @@ func (s *store) alive(ctx context.Context, o *operation) (map[string]signed, err
 }
 
 // overtaking is what was asked after an operation, for its people, and has been sent and not refused.
-const overtaking = `SELECT p.user_id, MAX(CASE WHEN p.status IN ('queued', 'applied', 'confirmed') OR p.status = 'watched'
-		AND p.error IN ('', 'undone') THEN 1 ELSE 0 END) > 0 AS settled
+const overtaking = `SELECT p.user_id, MAX(CASE WHEN p.status IN ('queued', 'applied', 'confirmed') THEN 1 ELSE 0 END) > 0 AS settled
 	FROM operations o JOIN operation_parts p ON p.operation = o.id
 	WHERE o.identity = ? AND o.lock = ? AND o.seq > ? AND p.tries > 0 AND p.status IN ('running', 'queued', 'watched', 'applied', 'confirmed')
 	AND p.user_id IN (`
