@@ -85,6 +85,11 @@ func (r *Rotation) Open() bool { return r != nil && r.State != StateDone }
 // Status reads how the keys stand.
 func (r *Ring) Status(ctx context.Context) (Status, error) {
 	s := Status{Keys: []Key{}, Sealed: []Sealed{}, Replicas: []Replica{}}
+	// The rotation comes first: what it says is done shows in all that is read after it.
+	rot, found, err := r.last(ctx)
+	if err != nil {
+		return s, err
+	}
 	counts, err := r.counts(ctx)
 	if err != nil {
 		return s, err
@@ -94,10 +99,6 @@ func (r *Ring) Status(ctx context.Context) (Status, error) {
 		return s, err
 	}
 	all, err := r.replicas(ctx, r.DB)
-	if err != nil {
-		return s, err
-	}
-	rot, found, err := r.last(ctx)
 	if err != nil {
 		return s, err
 	}
