@@ -3,6 +3,8 @@ package apikeys
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -80,7 +82,8 @@ func (k *Keys) StoreUses(ctx context.Context) error {
 		return nil
 	}
 	err := k.events.Do(ctx, func(ctx context.Context, tx *events.Tx) error {
-		for id, at := range used {
+		for _, id := range slices.Sorted(maps.Keys(used)) { // replicas lock the rows in one order
+			at := used[id]
 			if _, err := tx.Exec(ctx, `UPDATE api_keys SET used_at = ? WHERE id = ? AND used_at < ?`, at, id, at); err != nil {
 				return err
 			}
