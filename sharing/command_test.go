@@ -382,6 +382,33 @@ func TestOneCallerDoesNotFillTheStream(t *testing.T) {
 	flood.command("unlock", `{}`)
 }
 
+// The next command does not depend on what the client does after this one: an unlock cannot wait until somebody
+// notices that nothing was asked for.
+func TestTheNextCommandIsAskedForBeforehand(t *testing.T) {
+	t.Parallel()
+	s := newStation(t, newCloud(t, strict()))
+	p := s.mint(t, reception())
+	taken, err := s.db.Writer().BeginTxx(t.Context(), nil) // the command stays in hand until it ends
+	must(t, err)
+	defer func() { must(t, taken.Rollback()) }()
+	during(t, s.commands.Run)
+	for range 2 {
+		p.command("unlock", `{"lock":"`+front+`"}`)
+	}
+	consumer, err := s.bus.JS.CreateOrUpdateConsumer(t.Context(), events.CommandsName, sharing.ConsumerConfig())
+	must(t, err)
+	for {
+		info, err := consumer.Info(t.Context())
+		must(t, err)
+		switch {
+		case strings.Contains(s.log.String(), "could not be stored"):
+			t.Fatalf("in hand %d, asked for %d", info.NumAckPending, info.NumWaiting)
+		case info.NumAckPending == 1 && info.NumWaiting > 0:
+			return
+		}
+	}
+}
+
 // What cannot be stored comes again until it can, in its order, and is told once.
 func TestCommandsOutliveAStoreThatIsAway(t *testing.T) {
 	t.Parallel()

@@ -28,6 +28,8 @@ const (
 	commandAckFor     = 2 * time.Second
 	commandAgainFirst = 250 * time.Millisecond
 	commandAgainLast  = 5 * time.Second
+	// commandHeartbeat is how often the server says that a request still waits; two that are missed start anew.
+	commandHeartbeat = 2 * time.Second
 	// commandTries is how often a command is tried whose failure nobody expected.
 	commandTries = 6
 	// clocksApart is how far the NATS server's clock may be ahead of ours.
@@ -88,6 +90,16 @@ func commandConsumer() jetstream.ConsumerConfig {
 	}
 }
 
+// commandPulls keeps a second request waiting at the server while a command is in hand. With one alone the next
+// command depends on a request that the client leaves out when the goroutine that sent the last one has not been
+// given a processor since; nothing came then until the heartbeats were missed, and an unlock is too old by that time.
+func commandPulls() []jetstream.PullMessagesOpt {
+	return []jetstream.PullMessagesOpt{
+		jetstream.PullMaxMessages(2), jetstream.PullThresholdMessages(2),
+		jetstream.PullExpiry(10 * time.Second), jetstream.PullHeartbeat(commandHeartbeat),
+	}
+}
+
 // consume takes commands until the consumer fails or ctx ends.
 func (c *Commands) consume(ctx context.Context) error {
 	making, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -96,7 +108,7 @@ func (c *Commands) consume(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("making consumer %s: %w", CommandsConsumer, err)
 	}
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(10*time.Second))
+	messages, err := consumer.Messages(commandPulls()...)
 	if err != nil {
 		return fmt.Errorf("pulling commands: %w", err)
 	}
