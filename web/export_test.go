@@ -33,7 +33,7 @@ func Problems() []Problem {
 	}
 	for _, err := range []error{
 		&passthrough.NotActive{Status: "reauthorize"}, &sharing.NotReadyError{Status: sharing.StatusVerification},
-		&sharing.TakenError{Field: "email"}, invalid.Field("limit", "must be a number from 1 to 500"), &http.MaxBytesError{},
+		&sharing.TakenError{Field: "email"}, invalid.Field("limit", "must be a number from 1 to 500"), &http.MaxBytesError{Limit: maxBody},
 		echo.ErrNotFound, sql.ErrConnDone, errPanic,
 	} {
 		p, _ := problemOf(err)

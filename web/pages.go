@@ -76,13 +76,13 @@ func (s *Server) pageRoutes(e *echo.Echo, secure bool) {
 	}
 	in := signIn{s, secure}
 	e.GET(staticPath, d.Static)
-	e.POST("/sign-in", in.withKey, s.page, s.sameOrigin, fromBrowser)
+	e.POST("/sign-in", in.withKey, s.page, s.sameOrigin, fromBrowser, smallForm, wholeForm)
 	e.GET("/sign-in/:token", in.linkPage, s.page)
 	e.POST("/sign-in/:token", in.withLink, s.page, s.sameOrigin, fromBrowser)
 	e.POST("/sign-out", in.out, s.page, s.sameOrigin, in.signedIn(Page{}))
 	e.POST("/sign-out-everywhere", in.outEverywhere, s.page, s.sameOrigin, in.signedIn(Page{}))
 	for _, p := range d.Pages() {
-		around := []echo.MiddlewareFunc{s.page, s.sameOrigin, in.signedIn(p)}
+		around := []echo.MiddlewareFunc{s.page, s.sameOrigin, in.signedIn(p), wholeForm}
 		if p.Stream {
 			around = append(around, s.fewStreams, s.endsWithKey, endsWithServer)
 		} else {
@@ -124,7 +124,7 @@ func (s *Server) sameOrigin(next echo.HandlerFunc) echo.HandlerFunc {
 func (s *Server) problemPage(c echo.Context, p Problem) bool {
 	d := s.config.Dashboard
 	lost := c.Path() == "" && strings.Contains(c.Request().Header.Get("Accept"), "text/html")
-	if d == nil || !lost && c.Get(isPageKey) == nil {
+	if d == nil || !lost && c.Get(isPageKey) == nil && !s.isPage(c.Path()) {
 		return false
 	}
 	c.Response().Header().Set("Content-Security-Policy", pageSecurity)

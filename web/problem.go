@@ -176,8 +176,8 @@ func problemOf(err error) (p Problem, expected bool) {
 		p.Field = fault.Field
 		return p, true
 	}
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return newProblem(http.StatusRequestEntityTooLarge, "too-large", "the body may have 1 MiB", 0), true
+	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return newProblem(http.StatusRequestEntityTooLarge, "too-large", "the body may have "+size(large.Limit), 0), true
 	}
 	if refused, ok := errors.AsType[*echo.HTTPError](err); ok && refused.Code >= 400 && refused.Code < 500 {
 		return newProblem(refused.Code, "", "", retryAfter(err, 0)), true
@@ -189,6 +189,14 @@ func problemOf(err error) (p Problem, expected bool) {
 		return newProblem(http.StatusServiceUnavailable, "unavailable", "try again", 5*time.Second), false
 	}
 	return newProblem(http.StatusInternalServerError, "internal", "", retryAfter(err, 0)), false
+}
+
+// size is a limit as people say it.
+func size(bytes int64) string {
+	if bytes < 1<<20 {
+		return strconv.FormatInt(bytes>>10, 10) + " KiB"
+	}
+	return strconv.FormatInt(bytes>>20, 10) + " MiB"
 }
 
 func newProblem(status int, slug, detail string, retryAfter time.Duration) Problem {
