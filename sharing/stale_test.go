@@ -208,6 +208,39 @@ func TestALaterShareThatFailsTakesNobodysPlace(t *testing.T) {
 	}
 }
 
+// A share that waits for the door is not given up for a revoke that is only watched: when the share has come first and the
+// revoke, sent again, is refused, the person has the door, and the outcomes say so.
+func TestAShareIsNotGivenUpForARevokeThatIsOnlyWatched(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		c := newCloud(t, doordecksim.Options{Strict: true})
+		d := newDesk(t, db, keyset(t), c)
+		share := d.submit(t, `{"type":"share","lock":"%s","valid_for":"24h","invitees":[{"email":"ana@example.test"}]}`, boat)
+		must(t, d.ops.Step(t.Context()))
+		if share = d.state(t, share); share.Status != sharing.Queued {
+			t.Fatal(text(share))
+		}
+		c.Faults().Fail(execute, 1, 500)
+		revoke := d.submit(t, `{"type":"revoke","lock":"%s","valid_for":"24h","invitees":[{"email":"ana@example.test"}]}`, boat)
+		for range 3 { // by the list, on which she is not yet, it is done
+			d.pass(t, c, 8*time.Second)
+		}
+		if share, revoke = d.state(t, share), d.state(t, revoke); share.Status != sharing.Queued || revoke.Status != sharing.Running {
+			t.Fatalf("%s\n%s", text(share), text(revoke))
+		}
+		must(t, c.SetOnline(boat, true))
+		c.Faults().Fail(execute, 1, 400)
+		for range 10 {
+			d.pass(t, c, 8*time.Second)
+		}
+		if share, revoke = d.state(t, share), d.state(t, revoke); share.Status != sharing.Confirmed || revoke.Status != sharing.Failed || revoke.Results[0].Error != "refused" {
+			t.Errorf("%s\n%s", text(share), text(revoke))
+		}
+		if got := c.members(boat); got != "admin-ada:ADMIN visitor-ana:USER" {
+			t.Errorf("the door has %s", got)
+		}
+	})
+}
+
 // A lane that another replica has is left alone.
 func TestALaneIsOneReplicas(t *testing.T) {
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
