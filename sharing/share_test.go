@@ -1,9 +1,11 @@
 package sharing_test
 
 import (
+	"strings"
 	"testing"
 
 	"gatehouse/doordeck/doordecksim"
+	"gatehouse/internal/audit"
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/sqldb/sqldbtest"
 )
@@ -29,4 +31,31 @@ func TestShareRevokeUnlock(t *testing.T) {
 			t.Error(text(a))
 		}
 	})
+}
+
+// The audit log says how an operation ended: also that it was done for some of its people only.
+func TestTheAuditLogSaysHowAnOperationEnded(t *testing.T) {
+	c := newCloud(t, doordecksim.Options{Strict: true})
+	d := newDesk(t, sqldbtest.SQLite(t), keyset(t), c)
+	for name, row := range map[string]struct {
+		body  string
+		fault func(*doordecksim.Faults)
+		want  audit.Outcome
+	}{
+		"all":       {`{"type":"share","lock":"%s","invitees":[{"email":"ana@example.test"}]}`, nil, audit.Done},
+		"some":      {`{"type":"share","lock":"%s","invitees":[{"email":"ana@example.test"},{"email":"nobody@example.test"}]}`, nil, audit.Partial},
+		"none":      {`{"type":"share","lock":"%s","invitees":[{"email":"nobody@example.test"}]}`, nil, audit.Failed},
+		"who knows": {`{"type":"unlock","lock":"%s"}`, func(f *doordecksim.Faults) { f.CutAfter(execute, 1) }, audit.Unknown},
+	} {
+		if row.fault != nil {
+			row.fault(c.Faults())
+		}
+		a := d.submit(t, row.body, front)
+		must(t, d.ops.Step(t.Context()))
+		entries, _, err := d.audit.List(t.Context(), audit.Query{Limit: 1})
+		must(t, err)
+		if len(entries) != 1 || !strings.HasSuffix(entries[0].Target, a.Operation) || entries[0].Outcome != string(row.want) || entries[0].ActorKind != string(audit.KindGateway) {
+			t.Errorf("%s: the audit log has %s", name, text(entries))
+		}
+	}
 }

@@ -113,6 +113,8 @@ func audited(s Status) audit.Outcome {
 	switch s {
 	case Applied, Confirmed:
 		return audit.Done
+	case Partial:
+		return audit.Partial
 	case Unknown:
 		return audit.Unknown
 	}

@@ -24,6 +24,8 @@ const (
 	Refused Outcome = "refused"
 	// Failed: it did not happen, or not as it was asked for.
 	Failed Outcome = "failed"
+	// Partial: it happened for some of those whom it was asked for, and for others not.
+	Partial Outcome = "partial"
 	// Unknown: it was sent, and whether it happened was not learned.
 	Unknown Outcome = "unknown"
 )
