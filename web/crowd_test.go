@@ -276,19 +276,6 @@ func TestLargeBodiesAreFewAtOnce(t *testing.T) {
 	}
 }
 
-func TestTooManyHeaders(t *testing.T) {
-	h := newFixture(t, nil).Public(true)
-	for n, want := range map[int]int{99: 200, 100: 431, 5000: 431} { // and Authorization
-		r := authorized("GET", "/v1/messages", nil)
-		for i := range n {
-			r.Header.Add(fmt.Sprintf("X-%d", i%50), "x")
-		}
-		if w := do(h, r); w.Code != want || (want == 431) != (w.Header().Get("Connection") == "close") {
-			t.Errorf("%d headers: %d, want %d", n+1, w.Code, want)
-		}
-	}
-}
-
 // Streams that are reset as soon as they are opened must not make more handlers run than streams may be
 // open: CVE-2023-44487. net/http sees to that; this makes sure that nothing here turns it off.
 func TestRapidResetStartsNoMoreHandlers(t *testing.T) {

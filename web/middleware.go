@@ -163,7 +163,10 @@ func fewHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 			return next(c)
 		}
 		c.Response().Header().Set(echo.HeaderConnection, "close")
-		_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now()) // the body is not waited for
+		// The body is not waited for. Without one net/http would take the deadline for the client's going away.
+		if body := c.Request().Body; body != nil && body != http.NoBody {
+			_ = http.NewResponseController(c.Response()).SetReadDeadline(time.Now())
+		}
 		return errHeaders
 	}
 }
