@@ -137,6 +137,16 @@ func (o *office) delivery(message string, e *webhooks.Endpoint) webhooks.Deliver
 	return d
 }
 
+// forward sets the clock to a delivery's next attempt, if it waits for one. While one is under way the clock must not be set:
+// the attempt would outlive its lease, and the endpoint be disabled for having failed for days.
+func (o *office) forward(message string, e *webhooks.Endpoint) {
+	o.t.Helper()
+	if wait := o.delivery(message, e).NextAttemptAt.Sub(o.clock.now()); wait > 0 {
+		o.clock.forward(wait + time.Second)
+		must(o.t, o.Look(o.t.Context()))
+	}
+}
+
 // settled waits until nothing is on its way any more.
 func (o *office) settled() {
 	o.t.Helper()
