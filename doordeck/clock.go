@@ -34,7 +34,8 @@ func (c *Client) Time(ctx context.Context) (time.Time, error) {
 }
 
 // Clock tells Doordeck's time, by which Doordeck judges what is signed. Until it has been set it tells the
-// local time. Nothing runs in the background: call Check before signing.
+// local time. It may be behind by as long as the answer was on its way, and is never ahead: Doordeck refuses what begins in
+// its future, and does not say by how much that may be. Nothing runs in the background: call Check before signing.
 type Clock struct {
 	ask   func(context.Context) (time.Time, error)
 	local func() time.Time
@@ -104,7 +105,7 @@ func (c *Clock) set(ctx context.Context, unlessFresh bool) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.server, c.at = server, start.Add(trip/2)
+	c.server, c.at = server, start.Add(trip) // the latest that it can have been
 	return nil
 }
 
