@@ -26,6 +26,8 @@ const (
 	// idleFor is how long it lives unused, and seenEvery how exactly that is kept.
 	idleFor   = 2 * time.Hour
 	seenEvery = time.Minute
+	// seeWithin is how long a page waits for that to be stored.
+	seeWithin = 500 * time.Millisecond
 	// perKey bounds the sessions of a key: with one more, the oldest ends.
 	perKey = 50
 	// maxBrowser is how many bytes are kept of what a browser says of itself.
@@ -186,15 +188,23 @@ func (s *Sessions) Find(ctx context.Context, token vault.Secret, used bool) (key
 		return apikeys.Key{}, false, err
 	}
 	if used && now >= r.Seen+seenEvery.Milliseconds() {
-		err = s.events.Do(ctx, func(ctx context.Context, tx *events.Tx) error {
-			_, err := tx.Exec(ctx, `UPDATE sessions SET seen_at = ? WHERE token_hash = ? AND seen_at < ?`, now, hash, now)
-			return err
-		})
-	}
-	if errors.Is(err, events.ErrOverloaded) || errors.Is(err, events.ErrStorage) {
-		err = nil // nothing to keep a reader out for; the next minute tries again
+		err = s.see(ctx, hash, now)
 	}
 	return key, err == nil, err
+}
+
+// see notes that a session was used. Who reads is not kept out where that cannot be stored: the next minute tries again.
+func (s *Sessions) see(ctx context.Context, hash []byte, now int64) error {
+	brief, cancel := context.WithTimeout(ctx, seeWithin)
+	defer cancel()
+	err := s.events.Do(brief, func(ctx context.Context, tx *events.Tx) error {
+		_, err := tx.Exec(ctx, `UPDATE sessions SET seen_at = ? WHERE token_hash = ? AND seen_at < ?`, now, hash, now)
+		return err
+	})
+	if errors.Is(err, events.ErrOverloaded) || errors.Is(err, events.ErrStorage) || brief.Err() != nil && ctx.Err() == nil {
+		return nil
+	}
+	return err
 }
 
 // random returns 256 bits as base64url.

@@ -1,14 +1,19 @@
 package sessions_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gatehouse/events"
 	"gatehouse/internal/vault"
 	"gatehouse/sessions"
 )
@@ -239,6 +244,22 @@ func TestTheSessionsOfAKey(t *testing.T) {
 		p.later(2 * time.Hour)
 		if all, err = p.List(t.Context(), id); len(all) != 0 || err != nil {
 			t.Errorf("those that are over are listed: %+v %v", all, err)
+		}
+	})
+}
+
+// Who only reads is not kept out, nor kept waiting, by a log that stores nothing.
+func TestASessionWorksWhileNothingIsStored(t *testing.T) {
+	each(t, func(t *testing.T, p *place) {
+		token := p.open("admin-token")
+		stuck, err := events.OpenLog(t.Context(), events.LogConfig{DB: p.db, Registerer: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
+		must(t, err) // nobody runs it
+		p.Sessions = sessions.New(sessions.Config{DB: p.db, Events: stuck, Keys: p.keys, Now: p.now})
+		p.later(2 * time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if _, ok, err := p.Find(ctx, token, true); !ok || err != nil {
+			t.Errorf("it works: %v; %v", ok, err)
 		}
 	})
 }

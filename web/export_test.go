@@ -41,3 +41,6 @@ func Problems() []Problem {
 	}
 	return all
 }
+
+// AnsweredInTime ends the context of a page's request.
+func AnsweredInTime(next echo.HandlerFunc) echo.HandlerFunc { return answeredInTime(next) }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"log/slog"
@@ -24,6 +25,10 @@ const (
 	knownFor = time.Hour
 
 	maxGuessers, maxKnown = 1 << 15, 1 << 12
+
+	// lookUpWithin is how long it may take to find who asks. Every request begins with that, so none waits much longer
+	// for a database that hangs.
+	lookUpWithin = 5 * time.Second
 )
 
 // guard ends the guessing of keys. Connect links and OAuth states need none: they are 256 bits of chance
@@ -109,7 +114,9 @@ func (s *Server) identify(c echo.Context, key vault.Secret) (caller Caller, ok b
 		s.metrics.refused.WithLabelValues("guessing").Inc()
 		return Caller{}, false, later{errGuessing, wait}
 	}
-	if caller, ok, err = s.config.Authenticate(c.Request().Context(), key); err != nil {
+	ctx, cancel := context.WithTimeout(c.Request().Context(), lookUpWithin)
+	defer cancel()
+	if caller, ok, err = s.config.Authenticate(ctx, key); err != nil {
 		return Caller{}, false, err
 	}
 	if !ok {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -76,19 +77,35 @@ func (s *Server) pageRoutes(e *echo.Echo, secure bool) {
 	}
 	in := signIn{s, secure}
 	e.GET(staticPath, d.Static)
-	e.POST("/sign-in", in.withKey, s.page, s.sameOrigin, fromBrowser, smallForm, wholeForm)
-	e.GET("/sign-in/:token", in.linkPage, s.page)
-	e.POST("/sign-in/:token", in.withLink, s.page, s.sameOrigin, fromBrowser)
-	e.POST("/sign-out", in.out, s.page, s.sameOrigin, in.signedIn(Page{}))
-	e.POST("/sign-out-everywhere", in.outEverywhere, s.page, s.sameOrigin, in.signedIn(Page{}))
+	e.POST("/sign-in", in.withKey, s.page, s.sameOrigin, fromBrowser, smallForm, wholeForm, answeredInTime)
+	e.GET("/sign-in/:token", in.linkPage, s.page, answeredInTime)
+	e.POST("/sign-in/:token", in.withLink, s.page, s.sameOrigin, fromBrowser, answeredInTime)
+	e.POST("/sign-out", in.out, s.page, s.sameOrigin, in.signedIn(Page{}), answeredInTime)
+	e.POST("/sign-out-everywhere", in.outEverywhere, s.page, s.sameOrigin, in.signedIn(Page{}), answeredInTime)
 	for _, p := range d.Pages() {
 		around := []echo.MiddlewareFunc{s.page, s.sameOrigin, in.signedIn(p), wholeForm}
 		if p.Stream {
 			around = append(around, s.fewStreams, s.endsWithKey, endsWithServer)
 		} else {
-			around = append(around, endsSoonWithServer) // it may ask an endpoint, DoorFlow or Doordeck
+			around = append(around, endsSoonWithServer, answeredInTime) // it may ask an endpoint, DoorFlow or Doordeck
 		}
 		e.Add(p.Method, p.Path, p.Handle, around...)
+	}
+}
+
+// answerWithin is how long a page may take that is no stream: somewhat less than its server would still write.
+const answerWithin = 25 * time.Second
+
+// answeredInTime ends a request's context before its server would give it up, so that whoever waits is told something
+// when a database hangs. It stands behind signedIn, and so do the limits of what is asked elsewhere.
+func answeredInTime(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		ctx, cancel := context.WithTimeout(r.Context(), answerWithin)
+		defer cancel()
+		c.SetRequest(r.WithContext(ctx))
+		defer c.SetRequest(r) // or an error would be answered as if the client had gone
+		return next(c)
 	}
 }
 

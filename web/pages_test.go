@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -210,5 +211,36 @@ func TestSigningInWithTooMuch(t *testing.T) {
 	}
 	if w := do(h.Public(true), form("/sign-in?key="+adminToken, "")); w.Code != http.StatusUnauthorized {
 		t.Errorf("a key in the address signs in: %d", w.Code)
+	}
+}
+
+// A database that hangs makes nobody wait for ever: neither who has to be looked up first, nor a page that asks it.
+func TestADatabaseThatHangs(t *testing.T) {
+	hanging := func(ctx context.Context) error {
+		<-ctx.Done()
+		return fmt.Errorf("reading: %w", ctx.Err())
+	}
+	for name, row := range map[string]struct {
+		change func(*web.Config)
+		within time.Duration
+	}{
+		"a key": {func(c *web.Config) {
+			c.Authenticate = func(ctx context.Context, _ vault.Secret) (web.Caller, bool, error) {
+				return web.Caller{}, false, hanging(ctx)
+			}
+		}, 5 * time.Second},
+		"a page": {func(c *web.Config) {
+			c.Messages = &messages{web.AnsweredInTime(func(c echo.Context) error { return hanging(c.Request().Context()) })}
+		}, 25 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				w := do(newFixture(t, row.change).Public(true), authorized("GET", "/v1/messages", nil))
+				if took := time.Since(began); w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" || took != row.within {
+					t.Errorf("%d after %s: %v", w.Code, took, w.Header())
+				}
+			})
+		})
 	}
 }

@@ -186,7 +186,7 @@ func problemOf(err error) (p Problem, expected bool) {
 		return newProblem(http.StatusServiceUnavailable, "shutting-down", "send it again", 5*time.Second), true
 	}
 	if sqldb.Broken(err) {
-		return newProblem(http.StatusServiceUnavailable, "unavailable", "try again", 5*time.Second), false
+		return newProblem(http.StatusServiceUnavailable, "unavailable", "the database does not answer; try again", 5*time.Second), false
 	}
 	return newProblem(http.StatusInternalServerError, "internal", "", retryAfter(err, 0)), false
 }

@@ -89,7 +89,7 @@ func (s signIn) signedIn(p Page) echo.MiddlewareFunc {
 					return err
 				}
 			}
-			key, ok, err := s.config.Sessions.Find(c.Request().Context(), token, !p.Background)
+			key, ok, err := s.find(c.Request().Context(), token, !p.Background)
 			if err != nil {
 				return err
 			}
@@ -107,6 +107,13 @@ func (s signIn) signedIn(p Page) echo.MiddlewareFunc {
 			}, allowed, next)
 		}
 	}
+}
+
+// find looks a session up.
+func (s signIn) find(ctx context.Context, token vault.Secret, used bool) (apikeys.Key, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookUpWithin)
+	defer cancel()
+	return s.config.Sessions.Find(ctx, token, used)
 }
 
 // stranger shows who is not signed in where to do that, or what is open to all.
