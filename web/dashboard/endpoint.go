@@ -100,6 +100,9 @@ func (p endpointPage) Why() string {
 	return disabledBecause(p.DisabledReason)
 }
 
+// LastFailure is how the last attempt that failed ended.
+func (p endpointPage) LastFailure() string { return briefly(webhooks.Outcome(p.LastError)) }
+
 func disabledBecause(reason string) string {
 	switch reason {
 	case webhooks.DisabledGone:

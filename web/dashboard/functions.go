@@ -23,6 +23,7 @@ func (d *Dashboard) functions() template.FuncMap {
 		"capital":  capital,
 		"took":     took,
 		"meaning":  meaning,
+		"briefly":  briefly,
 		"tone":     outcomeTone,
 		"reason":   reasonOf,
 		"online":   online,

@@ -1,6 +1,8 @@
 package dashboard
 
 import (
+	"strings"
+
 	"gatehouse/internal/egress"
 	"gatehouse/webhooks"
 )
@@ -28,6 +30,26 @@ var meanings = map[webhooks.Outcome]string{
 }
 
 func meaning(o webhooks.Outcome) string { return meanings[o] }
+
+// brief are outcomes in the few words that a list has room for, where the outcome's own would say too little.
+var brief = map[webhooks.Outcome]string{
+	webhooks.OutcomeOdd:                     "odd status",
+	webhooks.OutcomeUnsigned:                "no secret to sign with",
+	webhooks.OutcomeMissing:                 "message gone",
+	webhooks.Outcome(egress.FailureURL):     "URL not allowed",
+	webhooks.Outcome(egress.FailureDNS):     "name not found",
+	webhooks.Outcome(egress.FailureRefused): "address not allowed",
+	webhooks.Outcome(egress.FailureConnect): "no connection",
+	webhooks.Outcome(egress.FailureTLS):     "TLS failed",
+	webhooks.Outcome(egress.FailureTimeout): "no answer in time",
+}
+
+func briefly(o webhooks.Outcome) string {
+	if said, ok := brief[o]; ok {
+		return said
+	}
+	return strings.ReplaceAll(string(o), "_", " ")
+}
 
 // outcomeTone is how an outcome looks.
 func outcomeTone(o webhooks.Outcome) string {
