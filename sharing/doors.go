@@ -116,12 +116,15 @@ func (i *Identities) door(ctx context.Context, name string, id doordeck.LockID) 
 		lock, err = i.client.Lock(ctx, token, id)
 		return err
 	})
+	seen := lane{name, strings.ToLower(string(id))}
 	if isForbidden(err) {
+		i.sawDoor(seen, "")
 		return Door{}, ErrNoDoor
 	}
 	if err != nil {
 		return Door{}, doorError(ctx, err)
 	}
+	i.sawDoor(seen, lock.Name)
 	return shownDoor(lock), nil
 }
 

@@ -3,6 +3,7 @@ package sharing_test
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"gatehouse/doordeck"
@@ -64,6 +65,16 @@ func TestDoors(t *testing.T) {
 
 func TestADoorAndItsUsers(t *testing.T) {
 	r, _ := newDoors(t)
+	if name := r.DoorName("acme", doordecksim.LockBoat); name != "" {
+		t.Errorf("%q is known before anybody asked", name)
+	}
+	defer func() {
+		for identity, want := range map[string]string{"acme": "Boat Shed", "ben": ""} { // each knows what it saw itself
+			if name := r.DoorName(identity, strings.ToUpper(doordecksim.LockBoat)); name != want {
+				t.Errorf("%s knows the door as %q", identity, name)
+			}
+		}
+	}()
 	door, err := r.Door(t.Context(), "acme", doordecksim.LockBoat)
 	if err != nil || door.Name != "Boat Shed" || *door.Connected {
 		t.Errorf("%+v, %v", door, err)

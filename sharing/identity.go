@@ -58,6 +58,7 @@ type Identities struct {
 	now     func() time.Time
 	metrics *identityMetrics
 	poke    chan struct{}
+	names   doorNames
 }
 
 // NewIdentities makes them. Nothing is asked of Doordeck before Run or a call.

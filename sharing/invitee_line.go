@@ -40,3 +40,24 @@ func ReadNamed(line string) (Named, error) {
 	}
 	return n, nil
 }
+
+// ReadNewcomer reads a person who is made known if Doordeck does not know them: what the application calls them, with
+// foreign_key: before it or not, a comma, and an email or a telephone.
+func ReadNewcomer(line string) (Named, error) {
+	line = strings.TrimRight(strings.TrimSpace(line), ",; ")
+	comma := strings.LastIndexByte(line, ',')
+	if comma < 0 {
+		return Named{}, errors.New("must be what your application calls the person, a comma, and an email or a telephone: somebody is made known by both")
+	}
+	key := strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line[:comma]), foreignKeyMark))
+	n, err := ReadNamed(foreignKeyMark + key)
+	if err != nil {
+		return Named{}, err
+	}
+	address, err := ReadNamed(line[comma+1:])
+	if err != nil || address.Email == "" && address.Telephone == "" {
+		return Named{}, errors.New("must have an email or a telephone such as +442034341020 behind the last comma")
+	}
+	n.Email, n.Telephone = address.Email, address.Telephone
+	return n, nil
+}

@@ -40,3 +40,28 @@ func TestPeopleOnLines(t *testing.T) {
 		}
 	}
 }
+
+func TestNewcomersOnLines(t *testing.T) {
+	for line, want := range map[string]sharing.Named{
+		"visitor-81, ana@example.test":                 {ForeignKey: "visitor-81", Email: "ana@example.test"},
+		" foreign_key: visitor 81,+44 20 7946 0012 ;":  {ForeignKey: "visitor 81", Telephone: "+442079460012"},
+		"Pereira, Ana, Ana Pereira <ana@example.test>": {ForeignKey: "Pereira, Ana", Email: "ana@example.test"},
+	} {
+		if got, err := sharing.ReadNewcomer(line); err != nil || got != want {
+			t.Errorf("%q is %+v, %v", line, got, err)
+		}
+	}
+	for line, want := range map[string]string{
+		"":                         "must be what your application calls the person, a comma",
+		"ana@example.test":         "must be what your application calls the person, a comma",
+		"visitor-81,":              "must be what your application calls the person, a comma",
+		", ana@example.test":       "must say behind",
+		"visitor-81, visitor-82":   "must have an email or a telephone",
+		"visitor-81, foreign_key:": "must have an email or a telephone",
+		"visitor\x00, ana@a.test":  "must be at most 1024 bytes of printable",
+	} {
+		if got, err := sharing.ReadNewcomer(line); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%q is %+v, %v", line, got, err)
+		}
+	}
+}

@@ -18,7 +18,7 @@ const (
 
 // lockCache remembers locks as identities see them.
 type lockCache struct {
-	client *doordeck.Client
+	actors actors
 	now    func() time.Time
 	mu     sync.Mutex
 	known  map[lane]knownLock
@@ -29,8 +29,8 @@ type knownLock struct {
 	at time.Time
 }
 
-func newLockCache(c *doordeck.Client, now func() time.Time) *lockCache {
-	return &lockCache{client: c, now: now, known: map[lane]knownLock{}}
+func newLockCache(a actors, now func() time.Time) *lockCache {
+	return &lockCache{actors: a, now: now, known: map[lane]knownLock{}}
 }
 
 // get returns a lock as it was within the last minutes, or with online within the last seconds. One of which the
@@ -43,7 +43,7 @@ func (c *lockCache) get(ctx context.Context, s Session, l lane, online bool) (do
 	if ok && known.Role == doordeck.RoleAdmin && (age < onlineFor || age < lockFor && !online) {
 		return known.Lock, nil
 	}
-	lock, err := c.client.Lock(ctx, s.Token, doordeck.LockID(l.lock))
+	lock, err := c.actors.Client().Lock(ctx, s.Token, doordeck.LockID(l.lock))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.known) >= maxLocks {
@@ -51,6 +51,7 @@ func (c *lockCache) get(ctx context.Context, s Session, l lane, online bool) (do
 	}
 	if delete(c.known, l); err == nil {
 		c.known[l] = knownLock{lock, c.now()}
+		c.actors.sawDoor(l, lock.Name)
 	}
 	return lock, err
 }

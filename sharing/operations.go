@@ -32,6 +32,7 @@ type actors interface {
 	Client() *doordeck.Client
 	Provision(ctx context.Context, p doordeck.Person) error
 	Doubt(ctx context.Context, name string) error
+	sawDoor(l lane, name string)
 }
 
 // OperationsConfig is what Operations need. All but Now must be set.
@@ -70,7 +71,7 @@ func NewOperations(c OperationsConfig) *Operations {
 	}
 	o := &Operations{
 		db: c.DB, actors: c.Identities, log: c.Log, now: c.Now, metrics: newOperationMetrics(c.Registerer),
-		directed: &directory{actors: c.Identities}, locks: newLockCache(c.Identities.Client(), c.Now),
+		directed: &directory{actors: c.Identities}, locks: newLockCache(c.Identities, c.Now),
 		poke: make(chan struct{}, 1), busy: map[lane]bool{}, done: map[string][]chan struct{}{},
 	}
 	o.store = &store{db: c.DB, events: c.Events, vault: c.Vault, now: c.Now, said: o.said}

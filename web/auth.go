@@ -104,12 +104,17 @@ func (s lacksScope) Is(target error) bool { return target == errForbidden }
 
 // requiresOneOf lets callers with any of the scopes pass, for handlers that decide by more than the route.
 func (s *Server) requiresOneOf(scopes ...string) echo.MiddlewareFunc {
-	return s.requiresThat(func(c Caller, _ *http.Request) error {
+	return s.requiresThat(hasOneOf(scopes...))
+}
+
+// hasOneOf has no objection to callers with any of the scopes.
+func hasOneOf(scopes ...string) func(Caller, *http.Request) error {
+	return func(c Caller, _ *http.Request) error {
 		if !slices.ContainsFunc(scopes, c.May) {
 			return errForbidden
 		}
 		return nil
-	})
+	}
 }
 
 // requiresFor is requires where the scope depends on the request. An error of scopeOf is answered to callers

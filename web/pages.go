@@ -16,7 +16,9 @@ import (
 type Page struct {
 	Method, Path string
 	// Scope is what the key behind the session needs, "" where any will do.
-	Scope  string
+	Scope string
+	// Or is a scope that will do instead, where the handler decides by more than the route; "" for none.
+	Or     string
 	Handle echo.HandlerFunc
 	// Background requests are sent by a page that is left open. They keep no session from ending for being idle.
 	Background bool

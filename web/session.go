@@ -76,7 +76,10 @@ func (s signIn) browser(c echo.Context) sessions.Browser {
 // programs. The key is looked up anew with every request.
 func (s signIn) signedIn(p Page) echo.MiddlewareFunc {
 	allowed := func(Caller, *http.Request) error { return nil }
-	if p.Scope != "" {
+	switch {
+	case p.Or != "":
+		allowed = hasOneOf(p.Scope, p.Or)
+	case p.Scope != "":
 		allowed = hasScope(p.Scope)
 	}
 	return func(next echo.HandlerFunc) echo.HandlerFunc {

@@ -100,6 +100,13 @@ func TestIdentitiesAndDoorsInABrowser(t *testing.T) {
 	b.focus("#wait")
 	b.eventually("the lines are not looked at", `document.querySelectorAll("#lines li").length === 4`)
 	b.inspect("share")
+	b.click("#provision") // to be made known, each needs what the application calls them
+	b.eventually("the lines are not looked at anew", `document.querySelectorAll("#lines .fault").length === 4`)
+	b.clear("#people")
+	b.write("#people", "visitor-ana, ana@example.test\nvisitor-81, eve@example.test")
+	b.focus("#wait")
+	b.eventually("nobody is told to be new", `document.querySelector("#lines").innerText.includes("Doordeck knows them") && document.querySelector("#lines").innerText.includes("Will be made known")`)
+	b.click("#provision")
 	b.clear("#people")
 	b.write("#people", "ana@example.test\nbram")
 	b.click("form.form .actions button:not([type])")
@@ -181,6 +188,7 @@ func TestIdentitiesAndDoorsInABrowser(t *testing.T) {
 	}
 	nothingSecret(t, g, dd, code)
 	whatASmallKeySees(t, g)
+	administratorsOnly(t, g)
 }
 
 // nothingSecret looks for what nobody must learn, in the log and in the pages.
@@ -219,7 +227,7 @@ func whatASmallKeySees(t *testing.T, g *gateway) {
 	actions := []string{"/register", "/delete", "/new-key", door + "/share", door + "/revoke", door + "/unlock"}
 	for scope, want := range map[string][]string{
 		"identities:read": nil, "identities:write": {"/register", "/new-key"}, "operations:read": nil, "operations:write": {door + "/share", door + "/revoke"},
-		"operations:unlock": {door + "/unlock"},
+		"operations:unlock": {door + "/unlock"}, "operations:admin": {door + "/share"},
 	} {
 		session, shown := g.session(g.key(map[string]any{"scopes": slices.Compact(slices.Sorted(slices.Values([]string{"identities:read", "operations:read", scope})))})), ""
 		for _, path := range []string{"/identities", "/identities/reception", door + "/live"} {
@@ -229,6 +237,17 @@ func whatASmallKeySees(t *testing.T, g *gateway) {
 			if strings.Contains(shown, action+`"`) != slices.Contains(want, action) {
 				t.Errorf("with %s: is %s offered? %t", scope, action, !slices.Contains(want, action))
 			}
+		}
+	}
+}
+
+// administratorsOnly may be made by a key that may not share with users, as below /v1.
+func administratorsOnly(t *testing.T, g *gateway) {
+	t.Helper()
+	session, form := g.session(g.key(map[string]any{"scopes": []string{"operations:admin"}})), "people=cleo@example.test&forever=yes&role="
+	for role, want := range map[string]int{"ADMIN": http.StatusSeeOther, "USER": http.StatusForbidden} {
+		if a := g.paged(session, http.MethodPost, "/doors/reception/"+doordecksim.LockFront+"/share", form+role); a.status != want {
+			t.Errorf("sharing as %s: %d", role, a.status)
 		}
 	}
 }

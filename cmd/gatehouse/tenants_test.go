@@ -47,7 +47,9 @@ var nobody = &tenant{
 // things.
 type route struct {
 	scope string
-	ask   func(*tenant) (path, body string)
+	// or is a scope that will do as well, of pages.
+	or  string
+	ask func(*tenant) (path, body string)
 	// own is how a tenant is answered that asks for what is theirs. lists are checked by what is in them.
 	own        int
 	list, live bool

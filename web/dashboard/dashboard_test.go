@@ -307,9 +307,10 @@ func TestAnIdentityThatWaitsForACode(t *testing.T) {
 }
 
 func TestPeopleOfAForm(t *testing.T) {
-	lines, people, wrong := readLines("\r\n ana@example.test\r\nbram\r\n\r\nAna <ana@example.test>;\r\n+442079460012")
+	form := shareForm{People: "\r\n ana@example.test\r\nbram\r\n\r\nAna <ana@example.test>;\r\n+442079460012"}
+	people, wrong := form.readLines()
 	var told []string
-	for _, l := range lines {
+	for _, l := range form.Lines {
 		told = append(told, fmt.Sprint(l.N, " ", l.Tone, " ", l.Text))
 	}
 	want := []string{"2 good ana@example.test", "3 bad bram", "5 idle Ana <ana@example.test>;", "6 good +442079460012"}

@@ -88,7 +88,7 @@ func (d *Dashboard) revokeAccess(c echo.Context) error {
 	}
 	q := operation{ID: form.Get("id"), Type: sharing.Revoke, Lock: page.Lock, ValidFor: waitUsual}
 	for _, id := range page.Revoke {
-		q.Invitees = append(q.Invitees, sharing.Named{User: id})
+		q.Invitees = append(q.Invitees, invitee{Named: sharing.Named{User: id}})
 	}
 	return d.submit(c, page, q, func(err error) error { return d.again(c, err, "revoke", "base", "Take access away", page) })
 }
@@ -126,14 +126,20 @@ func (d *Dashboard) unlock(c echo.Context) error {
 
 // operation is one as programs ask for it.
 type operation struct {
-	ID       string          `json:"id,omitempty"`
-	Type     string          `json:"type"`
-	Lock     string          `json:"lock"`
-	Invitees []sharing.Named `json:"invitees,omitempty"`
-	Role     string          `json:"role,omitempty"`
-	Start    string          `json:"start,omitempty"`
-	End      string          `json:"end,omitempty"`
-	ValidFor string          `json:"valid_for,omitempty"`
+	ID       string    `json:"id,omitempty"`
+	Type     string    `json:"type"`
+	Lock     string    `json:"lock"`
+	Invitees []invitee `json:"invitees,omitempty"`
+	Role     string    `json:"role,omitempty"`
+	Start    string    `json:"start,omitempty"`
+	End      string    `json:"end,omitempty"`
+	ValidFor string    `json:"valid_for,omitempty"`
+}
+
+// invitee is one of an operation's people.
+type invitee struct {
+	sharing.Named
+	Provision bool `json:"provision,omitempty"`
 }
 
 // submit asks for an operation and leads to where its progress is seen.

@@ -15,6 +15,8 @@ import (
 
 func (d *Dashboard) doorPages() []page {
 	const door = "/doors/:name/:lock"
+	// Who may only make administrators shares, too.
+	sharing := func(p web.Page) web.Page { p.Or = "operations:admin"; return p }
 	return []page{
 		{get("/doors", "operations:read", d.doors), "Doors"},
 		{get("/doors/:name", "operations:read", d.doorList), ""},
@@ -22,8 +24,8 @@ func (d *Dashboard) doorPages() []page {
 		{get(door, "operations:read", d.door), ""},
 		{get(door+"/live", "operations:read", d.doorLive), ""},
 		{get(door+"/summary", "operations:read", d.doorSummary), ""},
-		{get(door+"/share", "operations:write", d.shareFormPage), ""},
-		{post(door+"/share", "operations:write", d.share), ""},
+		{sharing(get(door+"/share", "operations:write", d.shareFormPage)), ""},
+		{sharing(post(door+"/share", "operations:write", d.share)), ""},
 		{post(door+"/people", "operations:read", d.people), ""},
 		{get(door+"/revoke", "operations:write", d.confirmRevokeAccess), ""},
 		{post(door+"/revoke", "operations:write", d.revokeAccess), ""},

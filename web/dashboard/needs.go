@@ -142,13 +142,17 @@ func (d *Dashboard) logNeeds(_ context.Context, caller web.Caller) ([]need, erro
 		all = append(all, need{Tone: "bad", Title: "NATS is not reachable", Text: "Messages wait in the log and are published when it is back."})
 	}
 	if n := r.Now["parked"]; n > 0 {
-		all = append(all, need{Tone: "warn", Title: most(n) + " messages are parked", Text: "NATS refuses them for good. They are in the history, and the gateway’s log says why."})
+		all = append(all, need{Tone: "warn", Title: most(n) + " messages are parked", Text: "NATS refuses them for good. They are in the history, and the gateway’s log says why.", Path: "/messages", Do: "Look at the messages"})
 	}
 	if n := r.Now["given up"]; n > 0 && caller.May("endpoints:read") {
 		all = append(all, need{Tone: "warn", Title: number(n) + " deliveries are parked", Text: "Their endpoints did not take them for three days. They are kept, and can be sent again.", Path: "/endpoints", Do: "Look at the endpoints"})
 	}
 	if n := r.Now["not fetched"]; n > 0 {
-		all = append(all, need{Tone: "warn", Title: most(n) + " facts cannot be fetched", Text: "DoorFlow refuses them or makes no sense; they go on when the account reconnects."})
+		facts := need{Tone: "warn", Title: most(n) + " facts cannot be fetched", Text: "DoorFlow refuses them or makes no sense; they go on when the account reconnects."}
+		if d.Connections != nil && caller.May("connections:read") {
+			facts.Path, facts.Do = "/connections", "Look at the connections"
+		}
+		all = append(all, facts)
 	}
 	return all, nil
 }

@@ -19,10 +19,15 @@ type operationRow struct {
 	sharing.Answer
 	// Title is what was asked, in words, and Why what keeps it or kept it from being done.
 	Title, Why string
+	// Door is the lock's name, "" where it is not known without asking Doordeck.
+	Door string
 }
 
-func newOperationRow(a sharing.Answer) operationRow {
-	r := operationRow{a, capital(a.Type), whyOf(a.Error)}
+func (d *Dashboard) operationRow(a sharing.Answer) operationRow {
+	r := operationRow{Answer: a, Title: capital(a.Type), Why: whyOf(a.Error)}
+	if d.Identities.Of != nil {
+		r.Door = d.Identities.Of.DoorName(a.Identity, a.Lock)
+	}
 	to := map[string]string{sharing.Share: " with ", sharing.Revoke: " from "}[a.Type]
 	switch n := len(a.Results); n {
 	case 0:
@@ -79,7 +84,7 @@ func (d *Dashboard) operations(c echo.Context) error {
 	}
 	page := operationsPage{Query: kept(c, operationFilters), First: c.QueryParam("after") == "", Statuses: operationStatuses}
 	for _, a := range found {
-		page.Items = append(page.Items, newOperationRow(a))
+		page.Items = append(page.Items, d.operationRow(a))
 	}
 	if next != "" {
 		further := url.Values{"after": {next}}
@@ -144,7 +149,7 @@ func (d *Dashboard) readOperation(c echo.Context) (operationPage, error) {
 	if err != nil {
 		return operationPage{}, err
 	}
-	page := operationPage{operationRow: newOperationRow(a), Live: !a.Status.Final()}
+	page := operationPage{operationRow: d.operationRow(a), Live: !a.Status.Final()}
 	for _, r := range a.Results {
 		page.People = append(page.People, operationPerson{Result: r, Name: person(r.Invitee), Why: whyOf(r.Error)})
 	}

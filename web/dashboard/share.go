@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -18,7 +19,8 @@ const waitUsual = "24h"
 // shareForm is a share as a person fills it in.
 type shareForm struct {
 	People, Role, Start, End, Wait string
-	Forever                        bool
+	// Provision makes people known to Doordeck whom it does not know.
+	Forever, Provision bool
 	// Lines are what has been found out about the people, line by line.
 	Lines []invited
 }
@@ -37,16 +39,19 @@ func (shareForm) Waits() [][2]string {
 	return [][2]string{{"", "do not wait: give up after a minute"}, {"1h", "wait for an hour"}, {waitUsual, "wait for a day"}, {"168h", "wait for a week"}, {"336h", "wait for two weeks"}}
 }
 
-// readLines reads people, one a line. Who is named twice counts once.
-func readLines(text string) (lines []invited, people []sharing.Named, wrong int) {
-	first := map[sharing.Named]bool{}
-	for n, said := range strings.Split(text, "\n") {
+// readLines reads the form's people, one a line. Who is named twice counts once.
+func (f *shareForm) readLines() (people []sharing.Named, wrong int) {
+	read, first := sharing.ReadNamed, map[sharing.Named]bool{}
+	if f.Provision {
+		read = sharing.ReadNewcomer
+	}
+	for n, said := range strings.Split(f.People, "\n") {
 		if said = strings.TrimSpace(said); said == "" {
 			continue
 		}
 		l := invited{N: n + 1, Text: said, Tone: "good"}
 		var err error
-		switch l.Named, err = sharing.ReadNamed(said); {
+		switch l.Named, err = read(said); {
 		case err != nil:
 			l.Tone, l.Note = "bad", capital(err.Error())
 			wrong++
@@ -56,9 +61,9 @@ func readLines(text string) (lines []invited, people []sharing.Named, wrong int)
 			first[l.Named] = true
 			people = append(people, l.Named)
 		}
-		lines = append(lines, l)
+		f.Lines = append(f.Lines, l)
 	}
-	return lines, people, wrong
+	return people, wrong
 }
 
 // shareFormPage is GET /doors/:name/:lock/share.
@@ -85,7 +90,7 @@ func (d *Dashboard) share(c echo.Context) error {
 	}
 	form := &shareForm{
 		People: c.FormValue("people"), Role: c.FormValue("role"), Start: c.FormValue("start"), End: c.FormValue("end"),
-		Wait: c.FormValue("wait"), Forever: c.FormValue("forever") == "yes",
+		Wait: c.FormValue("wait"), Forever: c.FormValue("forever") == "yes", Provision: c.FormValue("provision") == "yes",
 	}
 	page.Share = form
 	q := operation{ID: cmp.Or(c.FormValue("id"), page.ID), Type: sharing.Share, Lock: page.Lock, Role: form.Role, Start: form.Start, End: form.End, ValidFor: form.Wait}
@@ -95,8 +100,10 @@ func (d *Dashboard) share(c echo.Context) error {
 		}
 		return d.again(c, err, "share", "base", "Share a door", page)
 	}
-	var wrong int
-	form.Lines, q.Invitees, wrong = readLines(form.People)
+	people, wrong := form.readLines()
+	for _, p := range people {
+		q.Invitees = append(q.Invitees, invitee{p, form.Provision})
+	}
 	switch {
 	case len(form.Lines) == 0:
 		return again(invalid.Field("people", "must name somebody, one person a line"))
@@ -118,14 +125,19 @@ func (d *Dashboard) people(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	form := &shareForm{People: c.FormValue("people")}
+	form := &shareForm{People: c.FormValue("people"), Provision: c.FormValue("provision") == "yes"}
 	page.Share = form
-	var named []sharing.Named
-	form.Lines, named, _ = readLines(form.People)
+	named, _ := form.readLines()
 	if len(named) == 0 || len(named) > sharing.MaxInvitees {
 		return d.part(c, "share", "lines", page)
 	}
-	body, err := json.Marshal(map[string][]sharing.Named{"invitees": named})
+	asked := slices.Clone(named)
+	if form.Provision { // known is who is known by what the application calls them
+		for n := range asked {
+			asked[n] = sharing.Named{ForeignKey: named[n].ForeignKey}
+		}
+	}
+	body, err := json.Marshal(map[string][]sharing.Named{"invitees": asked})
 	if err != nil {
 		return err
 	}
@@ -144,6 +156,8 @@ func (d *Dashboard) people(c echo.Context) error {
 		case l.Tone != "good" || !looked:
 		case f.User != "":
 			l.Note = "Doordeck knows them"
+		case form.Provision && f.Error == "not_in_directory":
+			l.Note = "Will be made known to Doordeck"
 		default:
 			l.Tone, l.Note = "warn", reasonOf(f.Error)
 		}

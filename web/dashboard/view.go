@@ -36,6 +36,9 @@ type view struct {
 // May tells whether the caller's key has a scope.
 func (v view) May(scope string) bool { return v.In && v.Caller.May(scope) }
 
+// MayShare tells whether the caller's key may share doors, with users or with administrators of them.
+func (v view) MayShare() bool { return v.May("operations:write") || v.May("operations:admin") }
+
 // Whole tells whether the caller may see what belongs to no account, such as how much is going on.
 func (v view) Whole() bool {
 	return v.In && v.Caller.Accounts == nil && v.Caller.Identities == nil && v.Caller.May("messages:read")

@@ -61,10 +61,6 @@ document.addEventListener("keydown", (e) => {
   for (const open of document.querySelectorAll("details.who[open]")) { open.open = false; open.querySelector("summary").focus(); }
 });
 
-// On a phone the menu is a line that may be longer than the screen.
-const current = document.querySelector("nav a[aria-current]"), line = current?.closest("nav");
-if (line && line.scrollWidth > line.clientWidth) line.scrollLeft = current.offsetLeft - line.clientWidth / 2;
-
 // Copying.
 document.addEventListener("click", async (e) => {
   const button = e.target.closest("[data-copy]");
@@ -198,8 +194,16 @@ const stale = (is) => {
   note.setAttribute("role", "status");
   document.getElementById("main").prepend(note);
 };
-document.addEventListener("htmx:after:request", (e) => { if (polls(e)) stale(e.detail.ctx.response.status >= 400); });
-document.addEventListener("htmx:error", (e) => { if (polls(e)) stale(true); });
+// Each failure doubles the time until it is asked for again, up to ten seconds.
+let patience = 0, askAgain = 0;
+const answered = (well) => {
+  patience = well ? 0 : Math.min(patience * 2 || 1000, 10000);
+  askAgain = Date.now() + patience;
+  stale(!well);
+};
+document.addEventListener("htmx:before:request", (e) => { if (polls(e) && Date.now() < askAgain) e.preventDefault(); });
+document.addEventListener("htmx:after:request", (e) => { if (polls(e)) answered(e.detail.ctx.response.status < 400); });
+document.addEventListener("htmx:error", (e) => { if (polls(e)) answered(false); });
 
 // A verification of the audit log runs for as long as its page is open. What breaks off proves nothing, and is not begun again by itself.
 for (const box of document.querySelectorAll("[data-verify]")) {
