@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // Filter says which messages somebody wants to see. The zero Filter lets all pass.
@@ -38,8 +37,7 @@ func (f Filter) allows(account, subject string) bool {
 }
 
 // where narrows a query to rows that may match; Match has the last word. The subject is compared by
-// substr and not by a range, because a range would follow PostgreSQL's collation, in which neither case
-// nor punctuation need count.
+// LIKE, to which case counts on PostgreSQL and not on SQLite, and not by a range, which would follow PostgreSQL's collation.
 func (f Filter) where() (clause string, args []any) {
 	if f.Account != "" {
 		clause, args = clause+` AND account = ?`, append(args, f.Account)
@@ -50,8 +48,8 @@ func (f Filter) where() (clause string, args []any) {
 			args = append(args, a)
 		}
 	}
-	if literal := f.Pattern.literal(); literal != "" {
-		clause, args = clause+` AND substr(subject, 1, ?) = ?`, append(args, utf8.RuneCountInString(literal), literal)
+	if like := f.Pattern.like(); like != "" {
+		clause, args = clause+` AND subject LIKE ? ESCAPE '!'`, append(args, like)
 	}
 	return clause, args
 }

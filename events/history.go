@@ -35,7 +35,7 @@ type Query struct {
 	Since time.Time
 	// Until leaves out what was committed then or later; zero means everything.
 	Until time.Time
-	// Look bounds how many rows are looked at; 0 means 20,000.
+	// Look bounds how many rows are looked at; 0 means 20,000, or 4,000 where the messages have to be read.
 	Look int
 	// After is the cursor that came with the page before, "" for the newest.
 	After string
@@ -49,9 +49,11 @@ const MaxPage = 500
 const (
 	defaultPage = 50
 	pageBytes   = 8 << 20
-	// scanStep is how many rows one query looks at; maxLooked, how many a page may cost in all.
+	// scanStep is how many rows one query looks at; maxLooked, how many a page may cost in all, and maxRead, how many of
+	// them may be read, which takes five times as long.
 	scanStep  = 2_000
 	maxLooked = 20_000
+	maxRead   = 4_000
 	// scanChunk bounds how many bodies are in memory at once.
 	scanChunk = 50
 	// idSlack is how much older than its commit a message's id may be: it was made before, waited for its
@@ -81,7 +83,11 @@ func (h *History) List(ctx context.Context, q Query) ([]Stored, string, error) {
 	if !q.Until.IsZero() {
 		below = min(below, cmp.Or(firstID(q.Until.Add(time.Millisecond)), newest)) // a message's id is made before its commit
 	}
-	look := min(cmp.Or(q.Look, maxLooked), maxLooked)
+	most := maxLooked
+	if q.Person != "" || q.Door != "" {
+		most = maxRead
+	}
+	look := min(cmp.Or(q.Look, most), most)
 	step := min(scanStep, look)
 	if q.Filter.empty() {
 		step = p.limit + 1 // all of them match

@@ -239,14 +239,18 @@ func (p Pattern) Spoken() bool {
 	return fits(0, prefix) && fits(1, SpokenKinds()...)
 }
 
-// literal is what every match begins with, for a database to narrow its search by.
-func (p Pattern) literal() string {
-	var fixed []string
-	for _, t := range p.tokens {
+// like is what every match is LIKE, with ! before what stands for itself, for a database to narrow its search by; ""
+// narrows nothing.
+func (p Pattern) like() string {
+	tokens := make([]string, len(p.tokens))
+	for i, t := range p.tokens {
 		if t == "*" || t == ">" {
-			break
+			tokens[i] = "%"
+		} else {
+			tokens[i] = escaped.Replace(t)
 		}
-		fixed = append(fixed, t)
 	}
-	return strings.Join(fixed, ".")
+	return strings.Join(tokens, ".")
 }
+
+var escaped = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")

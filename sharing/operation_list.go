@@ -2,8 +2,12 @@ package sharing
 
 import (
 	"context"
+	"database/sql"
 	"encoding/base64"
+	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,6 +15,7 @@ import (
 	"gatehouse/doordeck"
 	"gatehouse/events"
 	"gatehouse/internal/invalid"
+	"gatehouse/internal/sqldb"
 )
 
 // OperationQuery asks for a page of operations. What is "" narrows nothing.
@@ -44,64 +49,97 @@ func (q OperationQuery) check() error {
 	return nil
 }
 
-func (q OperationQuery) where() (string, []any, error) {
-	if err := q.check(); err != nil {
-		return "", nil, err
-	}
-	where, args := ` WHERE seq > 0`, []any{}
-	if q.After != "" {
-		seq, err := parseOperationCursor(q.After)
-		if err != nil {
-			return "", nil, err
-		}
-		where, args = where+` AND seq < ?`, append(args, seq)
-	}
-	for _, c := range []struct{ column, value string }{
-		{"caller_id", q.ID},
-		{"identity", q.Identity},
-		{"lock", strings.ToLower(q.Lock)},
-		{"type", q.Type},
-		{"status", string(q.Status)},
-	} {
-		if c.value != "" {
-			where, args = where+` AND `+c.column+` = ?`, append(args, c.value)
-		}
-	}
-	if !q.Since.IsZero() {
-		where, args = where+` AND received_at >= ?`, append(args, q.Since.UnixMilli())
-	}
-	if !q.Until.IsZero() {
-		where, args = where+` AND received_at < ?`, append(args, q.Until.UnixMilli())
-	}
-	if q.Caller != "" {
-		where, args = where+` AND caller IN (?, ?)`, append(args, byKey.stored(q.Caller), byNATS.stored(q.Caller))
-	}
-	if q.Identities != nil {
-		where += ` AND identity IN (''` + strings.Repeat(`, ?`, len(q.Identities)) + `)`
-		for _, name := range q.Identities {
-			args = append(args, name)
-		}
-	}
-	return where, args, nil
+// standing is where an operation stands in the list: by when it was asked for, and then in the order of their storing.
+type standing struct {
+	At  int64 `db:"received_at"`
+	Seq int64
 }
 
+// bounds are the places that the operations behind the cursor and between the times lie between; from is nil where nothing
+// bounds them.
+func (q OperationQuery) bounds() (below, from []any, err error) {
+	p, err := parseOperationCursor(q.After)
+	if at := q.Until.UnixMilli(); !q.Until.IsZero() && at <= p.At {
+		p = standing{At: at}
+	}
+	if !q.Since.IsZero() {
+		from = []any{q.Since.UnixMilli(), 0}
+	}
+	return []any{p.At, p.Seq}, from, err
+}
+
+// choices narrow the operations down, each by an index; the first should leave the fewest. A caller with limits goes through
+// what is theirs, so that nothing of others shows, not even that there is a further page. ok is false where nothing is.
+func (q OperationQuery) choices() (all []sqldb.Choice, ok bool) {
+	theirs := q.Identities
+	if q.Identity != "" {
+		if theirs != nil && !slices.Contains(theirs, q.Identity) {
+			return nil, false
+		}
+		theirs = []string{q.Identity}
+	}
+	var callers []string
+	if q.Caller != "" {
+		callers = []string{byKey.stored(q.Caller), byNATS.stored(q.Caller)}
+	}
+	lock := sqldb.Is("lock", one(strings.ToLower(q.Lock))...)
+	for _, c := range []sqldb.Choice{
+		sqldb.Is("caller_id", one(q.ID)...), sqldb.Is("identity", theirs...), lock, sqldb.Is("caller", callers...),
+		sqldb.Is("status", one(string(q.Status))...), sqldb.Is("type", one(q.Type)...),
+	} {
+		if c.Values != nil {
+			all = append(all, c)
+		}
+	}
+	return all, theirs == nil || len(theirs) > 0
+}
+
+// one is a value to choose by, none where it is "".
+func one(value string) []string {
+	if value == "" {
+		return nil
+	}
+	return []string{value}
+}
+
+// lookAt is how many operations one page looks at where more than one thing narrows them down.
+const lookAt = 10_000
+
 // List returns operations, newest first, and the cursor of the next page, "" at the end. A page is short where
-// its operations name many people.
+// its operations name many people, and may be short or empty where more than one thing narrows them down.
 func (o *Operations) List(ctx context.Context, q OperationQuery) ([]Answer, string, error) {
-	where, args, err := q.where()
+	if err := q.check(); err != nil {
+		return nil, "", err
+	}
+	below, from, err := q.bounds()
 	if err != nil {
 		return nil, "", err
 	}
+	choices, ok := q.choices()
+	if !ok {
+		return []Answer{}, "", nil
+	}
+	list := sqldb.Newest{
+		Columns: operationColumns, Table: "operations", Place: []string{"received_at", "seq"}, Below: below, From: from, Choices: choices, Look: lookAt,
+	}
 	var rows []*operation
-	query := `SELECT ` + operationColumns + ` FROM operations` + where + ` ORDER BY seq DESC LIMIT ?`
-	if err := o.db.Select(ctx, &rows, query, append(args, q.Limit+1)...); err != nil {
+	if err := list.Read(ctx, o.db, &rows, q.Limit+1); err != nil {
 		return nil, "", fmt.Errorf("listing operations: %w", err)
 	}
 	next, people := "", 0
 	for i, op := range rows {
 		if people += op.People; i == q.Limit || i > 0 && people > maxLoaded {
-			next, rows = operationCursor(rows[i-1].Seq), rows[:i]
+			next, rows = operationCursor(standing{rows[i-1].ReceivedAt, rows[i-1].Seq}), rows[:i]
 			break
+		}
+	}
+	if next == "" && list.Looks() {
+		var last standing
+		switch err := list.Behind(ctx, o.db, &last); {
+		case err == nil:
+			next = operationCursor(last)
+		case !errors.Is(err, sql.ErrNoRows):
+			return nil, "", fmt.Errorf("listing operations: %w", err)
 		}
 	}
 	if err := o.store.loadParts(ctx, rows); err != nil {
@@ -114,17 +152,26 @@ func (o *Operations) List(ctx context.Context, q OperationQuery) ([]Answer, stri
 	return page, next, nil
 }
 
-func operationCursor(seq int64) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(seq, 10)))
+func operationCursor(p standing) string {
+	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d.%d", p.At, p.Seq))
 }
 
-func parseOperationCursor(s string) (int64, error) {
-	if data, err := base64.RawURLEncoding.DecodeString(s); err == nil && len(s) <= 32 {
-		if seq, err := strconv.ParseInt(string(data), 10, 64); err == nil && seq > 0 {
-			return seq, nil
+// parseOperationCursor returns the place of a cursor; "" stands for the end of time.
+func parseOperationCursor(s string) (p standing, err error) {
+	if s == "" {
+		return standing{math.MaxInt64, math.MaxInt64}, nil
+	}
+	data, err := base64.RawURLEncoding.DecodeString(s)
+	at, seq, _ := strings.Cut(string(data), ".")
+	if err == nil && len(s) <= 64 {
+		if p.At, err = strconv.ParseInt(at, 10, 64); err == nil {
+			p.Seq, err = strconv.ParseInt(seq, 10, 64)
+		}
+		if err == nil && operationCursor(p) == s {
+			return p, nil
 		}
 	}
-	return 0, invalid.Field("after", "is not a cursor that this list gave out")
+	return standing{}, invalid.Field("after", "is not a cursor that this list gave out")
 }
 
 // keepOperations is how long an id is remembered at least: longer than anybody sends an operation again.

@@ -85,6 +85,46 @@ func TestOperationsAreListed(t *testing.T) {
 	})
 }
 
+// What waited at NATS stands in the list where it was asked for, and not where it was stored.
+func TestOperationsAreListedByWhenTheyWereAskedFor(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		d := newDesk(t, db, keyset(t), newCloud(t, doordecksim.Options{}))
+		began := d.now()
+		ask := func(at time.Duration) string {
+			t.Helper()
+			d.advance(at - d.now().Sub(began))
+			return d.submit(t, `{"type":"share","lock":"%s","invitees":[{"email":"ana@example.test"}]}`, front).Operation
+		}
+		first, third, second, fourth := ask(time.Second), ask(3*time.Second), ask(2*time.Second), ask(4*time.Second)
+		for name, row := range map[string]struct {
+			query sharing.OperationQuery
+			want  []string
+		}{
+			"all":        {sharing.OperationQuery{}, []string{fourth, third, second, first}},
+			"by door":    {sharing.OperationQuery{Lock: front, Status: sharing.Accepted}, []string{fourth, third, second, first}},
+			"earlier":    {sharing.OperationQuery{Until: began.Add(3 * time.Second)}, []string{second, first}},
+			"later":      {sharing.OperationQuery{Since: began.Add(3 * time.Second)}, []string{fourth, third}},
+			"in between": {sharing.OperationQuery{Identity: "acme", Since: began.Add(2 * time.Second), Until: began.Add(4 * time.Second)}, []string{third, second}},
+		} {
+			var got []string
+			for q := row.query; ; {
+				q.Limit = 1
+				page, next, err := d.ops.List(t.Context(), q)
+				must(t, err)
+				for _, a := range page {
+					got = append(got, a.Operation)
+				}
+				if q.After = next; next == "" {
+					break
+				}
+			}
+			if fmt.Sprint(got) != fmt.Sprint(row.want) {
+				t.Errorf("%s: %v, want %v", name, got, row.want)
+			}
+		}
+	})
+}
+
 // What has ended is removed after the retention, but not before nobody sends it again, nor while something that
 // was signed for it can reach a door.
 func TestOldOperationsAreRemoved(t *testing.T) {

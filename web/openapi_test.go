@@ -304,3 +304,32 @@ func scopesDescribed(t *testing.T) map[string][]string {
 	}
 	return scopes
 }
+
+// Whoever writes a program against it finds said of each field and parameter what it is.
+func TestEverythingInTheDescriptionIsExplained(t *testing.T) {
+	explained(t, description(t).Root(), "")
+}
+
+func explained(t *testing.T, at any, place string) {
+	t.Helper()
+	if list, ok := at.([]any); ok {
+		for i, below := range list {
+			explained(t, below, fmt.Sprint(place, "/", i))
+		}
+	}
+	object, _ := at.(map[string]any)
+	if object["in"] != nil && object["schema"] != nil && object["description"] == nil {
+		t.Errorf("%s (%v) is not explained", place, object["name"])
+	}
+	if fields, _ := object["properties"].(map[string]any); !strings.Contains(place, "/example") {
+		for name, field := range fields {
+			of, _ := field.(map[string]any)
+			if of != nil && of["$ref"] == nil && of["description"] == nil && name != "items" {
+				t.Errorf("%s/properties/%s is not explained", place, name)
+			}
+		}
+	}
+	for name, below := range object {
+		explained(t, below, place+"/"+name)
+	}
+}

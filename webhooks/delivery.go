@@ -64,9 +64,14 @@ type deliveryRow struct {
 	SettledAt  int64 `db:"settled_at"`
 }
 
-const selectDelivery = `SELECT d.message_id, d.endpoint_id, d.state, d.due_at, d.attempts, d.holder, d.created_at, d.settled_at,
-	COALESCE((SELECT m.subject FROM messages m WHERE m.writer = d.writer AND m.seq = d.seq),
-		(SELECT b.subject FROM delivery_bodies b WHERE b.message_id = d.message_id), '') AS subject FROM deliveries d`
+const (
+	listedColumns = `message_id, endpoint_id, writer, seq, state, due_at, attempts, holder, created_at, settled_at`
+	// shownColumns are read of rows d that have been found.
+	shownColumns = `d.message_id, d.endpoint_id, d.state, d.due_at, d.attempts, d.holder, d.created_at, d.settled_at,
+		COALESCE((SELECT m.subject FROM messages m WHERE m.writer = d.writer AND m.seq = d.seq),
+		(SELECT b.subject FROM delivery_bodies b WHERE b.message_id = d.message_id), '') AS subject`
+	selectDelivery = `SELECT ` + shownColumns + ` FROM deliveries d`
+)
 
 // sending tells whether an attempt is under way.
 func (r *deliveryRow) sending(now time.Time) bool {

@@ -82,13 +82,13 @@ func (d *Deliveries) Health(ctx context.Context, ids ...string) (map[string]Heal
 			Oldest            int64
 			Delivered, Failed int64
 		}
-		args := []any{since, since}
+		args := []any{CountUpTo, CountUpTo, since, since}
 		for _, id := range chunk {
 			args = append(args, id)
 		}
 		err := d.DB.Select(ctx, &rows, `SELECT e.id AS id,
-			(SELECT COUNT(*) FROM deliveries d WHERE d.endpoint_id = e.id AND d.state = 'waiting') AS waiting,
-			(SELECT COUNT(*) FROM deliveries d WHERE d.endpoint_id = e.id AND d.state = 'parked' AND d.state <> 'delivered') AS parked,
+			(SELECT COUNT(*) FROM (SELECT 1 FROM deliveries d WHERE d.endpoint_id = e.id AND d.state = 'waiting' LIMIT ?) AS w) AS waiting,
+			(SELECT COUNT(*) FROM (SELECT 1 FROM deliveries d WHERE d.endpoint_id = e.id AND d.state = 'parked' AND d.state <> 'delivered' LIMIT ?) AS p) AS parked,
 			COALESCE((SELECT MIN(d.place) FROM deliveries d WHERE d.endpoint_id = e.id AND d.state = 'waiting'), 0) AS oldest,
 			COALESCE((SELECT SUM(h.delivered) FROM delivery_hours h WHERE h.endpoint_id = e.id AND h.hour >= ?), 0) AS delivered,
 			COALESCE((SELECT SUM(h.failed) FROM delivery_hours h WHERE h.endpoint_id = e.id AND h.hour >= ?), 0) AS failed

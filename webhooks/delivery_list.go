@@ -11,13 +11,18 @@ import (
 	"gatehouse/events"
 	"gatehouse/internal/audit"
 	"gatehouse/internal/invalid"
+	"gatehouse/internal/sqldb"
 )
 
 // listedAttempts is how many of a delivery's attempts a list shows.
 const listedAttempts = 5
 
+// lookAt is how many deliveries one page looks at for those that have arrived.
+const lookAt = 10_000
+
 // List returns an endpoint's deliveries, those of the newest messages first, and the cursor of the next page, "" at the
-// end. status narrows them down, "" does not.
+// end. status narrows them down, "" does not. Where many wait, a page of those that have arrived may hold few, or none, and
+// yet have a next one.
 func (d *Deliveries) List(ctx context.Context, endpoint, status, after string, limit int, of Limits) ([]Delivery, string, error) {
 	if _, err := d.Endpoints.Get(ctx, endpoint, of); err != nil {
 		return nil, "", err
@@ -26,23 +31,34 @@ func (d *Deliveries) List(ctx context.Context, endpoint, status, after string, l
 	if err != nil {
 		return nil, "", err
 	}
-	where, args := ` WHERE d.endpoint_id = ? AND d.message_id < ?`, []any{endpoint, below}
+	list := sqldb.Newest{
+		Columns: listedColumns, Table: "deliveries", Place: []string{"message_id"}, Below: []any{below},
+		Besides: sqldb.Cond{SQL: `endpoint_id = ?`, Args: []any{endpoint}}, Look: lookAt, Show: shownColumns, As: "d",
+	}
 	switch status {
 	case "":
-	case stateDelivered:
-		where += ` AND d.state = 'delivered'`
+	case stateDelivered: // no index holds just these: there may be many, and of the others few
+		list.Further = []sqldb.Cond{{SQL: `state = ?`, Args: []any{status}}}
 	case stateWaiting, stateParked: // an index holds just these
-		where, args = where+` AND d.state <> 'delivered' AND d.state = ?`, append(args, status)
+		list.Besides.SQL, list.Besides.Args = list.Besides.SQL+` AND state <> 'delivered' AND state = ?`, append(list.Besides.Args, status)
 	default:
 		return nil, "", invalid.Field("status", "must be waiting, delivered or parked")
 	}
 	var rows []deliveryRow
-	if err := d.DB.Select(ctx, &rows, selectDelivery+where+` ORDER BY d.message_id DESC LIMIT ?`, append(args, limit+1)...); err != nil {
+	if err := list.Read(ctx, d.DB, &rows, limit+1); err != nil {
 		return nil, "", fmt.Errorf("listing deliveries: %w", err)
 	}
 	next := ""
 	if len(rows) > limit {
 		rows, next = rows[:limit], messageCursor(rows[limit-1].MessageID)
+	} else if list.Looks() {
+		var last string
+		switch err := list.Behind(ctx, d.DB, &last); {
+		case err == nil:
+			next = messageCursor(last)
+		case !errors.Is(err, sql.ErrNoRows):
+			return nil, "", fmt.Errorf("listing deliveries: %w", err)
+		}
 	}
 	page, err := d.shown(ctx, rows, listedAttempts)
 	return page, next, err

@@ -25,10 +25,14 @@ const (
 	noteSuccessEvery = 10 * time.Second
 )
 
+// CountUpTo is how many deliveries of an endpoint are counted: whoever looks at fifty endpoints that have all been away for
+// days should not wait for it.
+const CountUpTo = 2_000
+
 // Health is how deliveries to an endpoint fare.
 type Health struct {
 	// Waiting is how many are on their way, and OldestWaiting when the oldest of them was said; Parked how many were
-	// given up.
+	// given up. Both are counted to CountUpTo, which stands for that many or more.
 	Waiting       int64     `json:"waiting"`
 	OldestWaiting time.Time `json:"oldest_waiting,omitzero"`
 	Parked        int64     `json:"parked"`

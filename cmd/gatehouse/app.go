@@ -56,6 +56,7 @@ type App struct {
 	audit    *audit.Log
 	herald   *audit.Herald
 	pulse    *dashboard.Pulse
+	pages    *dashboard.Dashboard
 	keep     *events.Retention
 
 	endpoints  *webhooks.Endpoints
@@ -306,7 +307,7 @@ func (a *App) stages() []stage {
 	if a.service != nil {
 		front.parts = append(front.parts, a.service.Run, a.commands.Run)
 	}
-	work.parts = append(work.parts, a.keep.Run, a.ring.Run, a.runHerald, a.deliveries.Run, a.pulse.Run, a.keys.Run)
+	work.parts = append(work.parts, a.keep.Run, a.ring.Run, a.runHerald, a.deliveries.Run, a.pulse.Run, a.pages.Run, a.keys.Run)
 	if a.nats != nil {
 		work.parts = append(work.parts, a.nats.Run)
 	}

@@ -59,9 +59,17 @@ func (c *endpointList) Run(ctx context.Context, t *terminal) error {
 	}
 	w := t.table("ID", "STATE", "URL", "WAITING", "PARKED", "SUCCESS", "OLDEST", "SUBJECTS")
 	for _, i := range items {
-		w.row(i.ID, i.state(), i.URL, i.Health.Waiting, i.Health.Parked, success(i.Health), age(i.Health.OldestWaiting), strings.Join(i.Subjects, " "))
+		w.row(i.ID, i.state(), i.URL, counted(i.Health.Waiting), counted(i.Health.Parked), success(i.Health), age(i.Health.OldestWaiting), strings.Join(i.Subjects, " "))
 	}
 	return w.print()
+}
+
+// counted is how many deliveries there are; the gateway counts to a bound.
+func counted(n int64) string {
+	if n >= webhooks.CountUpTo {
+		return fmt.Sprint(n, "+")
+	}
+	return fmt.Sprint(n)
 }
 
 // state is what is to be known of an endpoint first.
@@ -123,9 +131,9 @@ func (c *endpointShow) Run(ctx context.Context, t *terminal) error {
 		{"changed", local(e.ChangedAt)},
 		{"old secret signs until", local(e.OldSecretUntil)},
 		{"success in 24 h", success(e.Health)},
-		{"waiting", fmt.Sprint(e.Health.Waiting)},
+		{"waiting", counted(e.Health.Waiting)},
 		{"oldest waits for", age(e.Health.OldestWaiting)},
-		{"parked", fmt.Sprint(e.Health.Parked)},
+		{"parked", counted(e.Health.Parked)},
 		{"failing since", local(e.FailingSince)},
 		{"last error", orDash(e.LastError)},
 		{"last success", local(e.LastSuccessAt)},

@@ -122,7 +122,8 @@ func (a *App) addDashboard(c *web.Config, d dashboard.Config) (err error) {
 	a.pulse = &dashboard.Pulse{Registry: a.registry, DB: a.db, Checks: a.checks(), Log: a.log}
 	c.Record = func(ctx context.Context, e audit.Entry) error { _, err := a.audit.Write(ctx, e); return err }
 	d.DB, d.Pulse, d.Sessions, d.WantedScopes, d.Log = a.db, a.pulse, c.Sessions, a.config.DoorflowScopes, a.log
-	c.Dashboard, err = dashboard.New(d)
+	a.pages, err = dashboard.New(d)
+	c.Dashboard = a.pages
 	return err
 }
 

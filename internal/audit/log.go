@@ -76,39 +76,54 @@ type Query struct {
 	Limit int
 }
 
-// where narrows the rows down. Ids rise with time, so that bounding them keeps a search from going back
-// further than it was asked to.
-func (q Query) where() (string, []any, error) {
+// bound holds a list to the entries behind the cursor and between the times. An entry has the
+// time of its id.
+func (q Query) bound(list *sqldb.Newest) error {
 	below, err := parseCursor(q.After)
 	if err != nil {
-		return "", nil, err
+		return err
 	}
-	where, args := ` WHERE id < ?`, []any{below}
-	if !q.Since.IsZero() {
-		where, args = where+` AND id >= ? AND at >= ?`, append(args, firstID(q.Since), q.Since.UnixMilli())
+	if !q.Until.IsZero() && q.Until.UnixMilli() < 1<<48 { // no id is later
+		below = min(below, firstID(q.Until))
 	}
-	if ms := q.Until.UnixMilli(); !q.Until.IsZero() && ms < 1<<48 { // no id is later
-		where, args = where+` AND id < ? AND at < ?`, append(args, firstID(q.Until.Add(time.Millisecond)), ms)
+	if list.Below = []any{below}; !q.Since.IsZero() {
+		list.From = []any{firstID(q.Since)}
 	}
+	return nil
+}
+
+// choices narrow the entries down, each by an index; the first should leave the fewest. A caller with limits goes through
+// what is theirs, so that nothing of others shows, not even that there is a further page. ok is false where nothing is.
+func (q Query) choices() (all []sqldb.Choice, ok bool) {
+	accounts := q.Accounts
 	if q.Account != "" {
-		where, args = where+` AND account = ?`, append(args, q.Account)
+		if !q.allow(q.Account) {
+			return nil, false
+		}
+		accounts = []string{q.Account}
 	}
-	if q.Actor != "" {
-		where, args = where+` AND actor = ?`, append(args, q.Actor)
+	if accounts != nil {
+		accounts = slices.DeleteFunc(slices.Clone(accounts), func(a string) bool { return a == "" }) // that is none
+		all = append(all, sqldb.Is("account", accounts...))
 	}
 	if q.Action != "" {
-		where, args = where+` AND action = ?`, append(args, q.Action)
+		all = append(all, sqldb.Is("action", q.Action))
 	}
-	if q.OfAccounts || q.Accounts != nil {
-		where += ` AND account <> ''`
+	if q.Actor != "" {
+		all = append(all, sqldb.Is("actor", q.Actor))
 	}
-	if q.Accounts != nil {
-		where += ` AND account IN (NULL` + strings.Repeat(`, ?`, len(q.Accounts)) + `)`
-		for _, a := range q.Accounts {
-			args = append(args, a)
-		}
+	return all, accounts == nil || len(accounts) > 0
+}
+
+// further narrows down what no index knows.
+func (q Query) further() (all []sqldb.Cond) {
+	if q.Target != "" {
+		all = append(all, sqldb.Cond{SQL: `LOWER(target) LIKE ? ESCAPE '!'`, Args: []any{"%" + escaped.Replace(strings.ToLower(q.Target)) + "%"}})
 	}
-	return where, args, nil
+	if q.OfAccounts && q.Accounts == nil && q.Account == "" {
+		all = append(all, sqldb.Cond{SQL: `account <> ''`})
+	}
+	return all
 }
 
 const entryColumns = `id, at AS millis, actor_kind, actor, key_id, remote, request_id, action, account, target, outcome, status, started, chain, seq`
@@ -123,33 +138,37 @@ func (r shownRow) shown() Stored {
 	return r.Stored
 }
 
-// lookAt is how many entries one page looks at for a part of a target, which no index knows.
-const lookAt = 20_000
+// lookAt is how many entries one page looks at where more than one thing narrows them down, or a part of a target, which
+// no index knows.
+const lookAt = 10_000
 
 // List returns entries, newest first, and the cursor of the next page, "" at the end. An entry that was
-// there when the first page was read is on one page, whatever is added meanwhile. With a Target a page may hold few
-// entries, or none, and yet have a next one.
+// there when the first page was read is on one page, whatever is added meanwhile. Where more than one thing narrows them
+// down, or a Target, a page may hold few entries, or none, and yet have a next one.
 func (l *Log) List(ctx context.Context, q Query) ([]Stored, string, error) {
-	where, args, err := q.where()
-	if err != nil {
+	choices, ok := q.choices()
+	list := sqldb.Newest{Columns: entryColumns, Table: "audit_log", Place: []string{"id"}, Choices: choices, Further: q.further(), Look: lookAt}
+	if err := q.bound(&list); err != nil {
 		return nil, "", err
 	}
-	query, all := `SELECT `+entryColumns+` FROM audit_log`+where+` ORDER BY id DESC LIMIT ?`, append(slices.Clone(args), q.Limit+1)
-	if q.Target != "" {
-		query = `SELECT * FROM (` + query + `) AS looked WHERE LOWER(target) LIKE ? ESCAPE '!' ORDER BY id DESC LIMIT ?`
-		all = append(slices.Clone(args), lookAt, "%"+escaped.Replace(strings.ToLower(q.Target))+"%", q.Limit+1)
+	if !ok {
+		return []Stored{}, "", nil
 	}
 	var rows []shownRow
-	if err := l.DB.Select(ctx, &rows, query, all...); err != nil {
+	if err := list.Read(ctx, l.DB, &rows, q.Limit+1); err != nil {
 		return nil, "", fmt.Errorf("reading the audit log: %w", err)
 	}
 	next := ""
 	if len(rows) > q.Limit {
 		rows = rows[:q.Limit]
 		next = cursor(rows[q.Limit-1].ID)
-	} else if q.Target != "" {
-		if next, err = l.lookedUpTo(ctx, where, args); err != nil {
-			return nil, "", err
+	} else if list.Looks() {
+		var last string
+		switch err := list.Behind(ctx, l.DB, &last); {
+		case err == nil:
+			next = cursor(last)
+		case !errors.Is(err, sql.ErrNoRows):
+			return nil, "", fmt.Errorf("reading the audit log: %w", err)
 		}
 	}
 	page := make([]Stored, len(rows))
@@ -161,30 +180,16 @@ func (l *Log) List(ctx context.Context, q Query) ([]Stored, string, error) {
 
 var escaped = strings.NewReplacer("!", "!!", "%", "!%", "_", "!_")
 
-// lookedUpTo is the cursor behind as many entries as one page looks at, "" where there are fewer.
-func (l *Log) lookedUpTo(ctx context.Context, where string, args []any) (string, error) {
-	var id string
-	err := l.DB.Get(ctx, &id, `SELECT id FROM audit_log`+where+` ORDER BY id DESC LIMIT 1 OFFSET ?`, append(slices.Clone(args), lookAt-1)...)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("reading the audit log: %w", err)
-	}
-	return cursor(id), nil
-}
-
 // ErrNotFound says that there is no such entry, or none that the caller may see.
 var ErrNotFound = errors.New("audit: there is no such entry")
 
 // Get returns the entry with an id, if a query, of which only the limits count, allows it. Error: ErrNotFound.
 func (l *Log) Get(ctx context.Context, id string, limits Query) (Stored, error) {
-	where, args, err := limits.where()
-	if err != nil {
-		return Stored{}, err
-	}
 	var r shownRow
-	err = l.DB.Get(ctx, &r, `SELECT `+entryColumns+` FROM audit_log`+where+` AND id = ?`, append(args, id)...)
+	err := l.DB.Get(ctx, &r, `SELECT `+entryColumns+` FROM audit_log WHERE id = ?`, id)
+	if err == nil && !limits.allow(r.Account) {
+		err = sql.ErrNoRows
+	}
 	if errors.Is(err, sql.ErrNoRows) {
 		return Stored{}, ErrNotFound
 	}
@@ -192,6 +197,14 @@ func (l *Log) Get(ctx context.Context, id string, limits Query) (Stored, error) 
 		return Stored{}, fmt.Errorf("reading the audit log: %w", err)
 	}
 	return r.shown(), nil
+}
+
+// allow tells whether the caller may see entries of an account, "" for those of none.
+func (q Query) allow(account string) bool {
+	if q.Accounts == nil {
+		return !q.OfAccounts || account != ""
+	}
+	return account != "" && slices.Contains(q.Accounts, account)
 }
 
 func cursor(id string) string { return base64.RawURLEncoding.EncodeToString([]byte(id)) }

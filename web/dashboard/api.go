@@ -52,10 +52,10 @@ func matching(groups []reference.Group, query string) (left []reference.Group) {
 	}
 	for _, g := range groups {
 		g.Requests = slices.DeleteFunc(slices.Clone(g.Requests), func(r reference.Request) bool {
-			return lacks(append([]string{g.Name, r.Method + " " + r.Path, r.ID, r.Summary, r.About}, r.Scopes...)...)
+			return lacks(append(r.Texts(), g.Name)...)
 		})
 		g.Channels = slices.DeleteFunc(slices.Clone(g.Channels), func(ch reference.Channel) bool {
-			return lacks(ch.Subject, ch.Title, ch.Summary, ch.About)
+			return lacks(ch.Texts()...)
 		})
 		if len(g.Requests)+len(g.Channels) > 0 {
 			left = append(left, g)
@@ -140,15 +140,24 @@ func colourText(text string) template.HTML { return colour([]byte(text)) }
 func curl(r reference.Request) string {
 	var b strings.Builder
 	b.WriteString("curl")
+	if r.Streams() {
+		b.WriteString(" -N")
+	}
 	if r.Method != "GET" {
 		b.WriteString(" -X " + r.Method)
 	}
 	if len(r.Scopes) > 0 {
 		b.WriteString(` -H "Authorization: Bearer $GATEHOUSE_TOKEN"`)
 	}
-	b.WriteString(` "$GATEHOUSE_URL` + r.Path + `"`)
+	for _, h := range r.Headers {
+		b.WriteString(" -H " + quoted(h))
+	}
+	b.WriteString(` "$GATEHOUSE_URL` + r.Try + `"`)
 	if r.Body != nil && r.Body.Kind == "application/json" && len(r.Body.Examples) > 0 {
-		b.WriteString(" \\\n  -H 'Content-Type: application/json' \\\n  -d '" + strings.ReplaceAll(r.Body.Examples[0], "'", `'\''`) + "'")
+		b.WriteString(" \\\n  -H 'Content-Type: application/json' \\\n  -d " + quoted(r.Body.Examples[0]))
 	}
 	return b.String()
 }
+
+// quoted is a text that a shell takes as it is.
+func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

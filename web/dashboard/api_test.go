@@ -17,13 +17,32 @@ func TestProse(t *testing.T) {
 
 // A request can be typed into a shell, whatever its example holds.
 func TestARequestAsACommand(t *testing.T) {
-	r := reference.Request{Method: "POST", Path: "/v1/x", Scopes: []string{"x:write"}, Body: &reference.Body{Kind: "application/json", Examples: []string{`{"a":"it's"}`}}}
-	want := "curl -X POST -H \"Authorization: Bearer $GATEHOUSE_TOKEN\" \"$GATEHOUSE_URL/v1/x\" \\\n  -H 'Content-Type: application/json' \\\n  -d '{\"a\":\"it'\\''s\"}'"
+	r := reference.Request{Method: "POST", Path: "/v1/{x}", Try: "/v1/x", Headers: []string{"Prefer: wait=20"}, Scopes: []string{"x:write"}, Body: &reference.Body{Kind: "application/json", Examples: []string{`{"a":"it's"}`}}}
+	want := "curl -X POST -H \"Authorization: Bearer $GATEHOUSE_TOKEN\" -H 'Prefer: wait=20' \"$GATEHOUSE_URL/v1/x\" \\\n  -H 'Content-Type: application/json' \\\n  -d '{\"a\":\"it'\\''s\"}'"
 	if got := curl(r); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	if got := curl(reference.Request{Method: "GET", Path: "/livez"}); got != `curl "$GATEHOUSE_URL/livez"` {
+	if got := curl(reference.Request{Method: "GET", Try: "/livez"}); got != `curl "$GATEHOUSE_URL/livez"` {
 		t.Error(got)
+	}
+}
+
+// No command has anything left in it that only stands for something: a shell or curl would take it for its own.
+func TestEveryCommandCanBeTyped(t *testing.T) {
+	all, err := reference.Read(web.Descriptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range all.Requests {
+		for _, r := range g.Requests {
+			command, _, _ := strings.Cut(curl(r), " -d ")
+			if strings.ContainsAny(command, "{}[]") || !strings.Contains(command, "$GATEHOUSE_URL/") {
+				t.Errorf("%s: %s", r.ID, command)
+			}
+			if (r.ID == "streamMessages") != strings.Contains(command, "curl -N") && r.ID != "verifyAudit" {
+				t.Errorf("%s: %s", r.ID, command)
+			}
+		}
 	}
 }
 
@@ -35,6 +54,7 @@ func TestLookingForARequest(t *testing.T) {
 	}
 	for query, want := range map[string]string{
 		"ROTATE-secret": "rotateEndpointSecret", "audit:read verify": "verifyAudit", "gatehouse.command unlock": "commandUnlock",
+		"/problems/LAST-admin-key": "revokeAPIKey", "batch_sharing search": "listDoors", "events_found": "connection",
 	} {
 		var found []string
 		for _, g := range append(matching(all.Requests, query), matching(all.Messages, query)...) {

@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"context"
 	"errors"
 	"html/template"
 	"log/slog"
@@ -53,7 +54,7 @@ type Dashboard struct {
 	Config
 	templates map[string]*template.Template
 	files     map[string]file
-	// reference is read when somebody first looks at it.
+	// reference is read by Run, or when somebody looks at it before that.
 	reference func() (*reference.Reference, error)
 }
 
@@ -75,6 +76,22 @@ func New(c Config) (*Dashboard, error) {
 	}
 	d.templates, err = d.readTemplates()
 	return d, err
+}
+
+// afterStart is when a process that has just been started has time for what nobody waits for.
+const afterStart = 5 * time.Second
+
+// Run prepares, some time after the start, what would keep the first who looks at it waiting, until ctx ends.
+func (d *Dashboard) Run(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+	case <-time.After(afterStart):
+		if _, err := d.reference(); err != nil { // it is in the program, and its tests read it
+			return err
+		}
+	}
+	<-ctx.Done()
+	return nil
 }
 
 // page is a web.Page with its place in the menu, if it has one.

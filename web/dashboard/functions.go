@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"gatehouse/webhooks"
 )
 
 // functions are what templates can call.
@@ -18,6 +20,7 @@ func (d *Dashboard) functions() template.FuncMap {
 		"due":      func(t time.Time) template.HTML { return timeTag(t, "due") },
 		"clock":    func(t time.Time) template.HTML { return timeTag(t, "clock") },
 		"number":   number,
+		"counted":  counted,
 		"words":    func(s string) string { return strings.ReplaceAll(s, "_", " ") },
 		"dict":     dict,
 		"capital":  capital,
@@ -52,6 +55,14 @@ func timeTag(t time.Time, form string) template.HTML {
 		attribute = ` data-form="` + form + `"`
 	}
 	return template.HTML(`<time datetime="` + t.Format("2006-01-02T15:04:05.000Z") + `" title="` + written + `"` + attribute + `>` + written + `</time>`)
+}
+
+// counted is how many deliveries of an endpoint there are.
+func counted(n int64) string {
+	if n >= webhooks.CountUpTo {
+		return number(n) + "+"
+	}
+	return number(n)
 }
 
 // number writes one with thin spaces between the thousands.

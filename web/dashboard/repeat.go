@@ -105,7 +105,7 @@ func (d *Dashboard) retryParked(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	after, all := c.FormValue("after"), max(count(c, "all"), found.Health.Parked)
+	after, all := c.FormValue("after"), max(count(c, "all"), found.Health.Parked+count(c, "done")) // more than are counted show as it goes on
 	work := repeating{
 		endpoint: newEndpoint(found), Action: "/endpoints/" + url.PathEscape(found.ID) + "/retry-parked", Done: count(c, "done"), Skipped: count(c, "skipped"), All: all,
 		Fields: url.Values{"all": {strconv.FormatInt(all, 10)}, "after": {after}},

@@ -26,6 +26,9 @@ type Group struct {
 // Request is an operation of the HTTP API.
 type Request struct {
 	ID, Method, Path, Summary, About string
+	// Try is the path and the headers of a request as it may be made: with examples in it.
+	Try     string
+	Headers []string
 	// Scopes are those of which a key needs one; a request without any needs no key.
 	Scopes     []string
 	Parameters []Field

@@ -19,6 +19,7 @@ func requests(root place) (groups []Group) {
 			}
 			r := request(method, path, op)
 			r.Parameters = append(parameters(item), r.Parameters...)
+			r.tried(item, op)
 			for i := range groups {
 				if slices.Contains(op.at("tags").texts(), groups[i].Name) {
 					groups[i].Requests = append(groups[i].Requests, r)
@@ -27,6 +28,22 @@ func requests(root place) (groups []Group) {
 		})
 	})
 	return groups
+}
+
+// tried is how a request may be made, with the examples that are given of its parameters.
+func (r *Request) tried(of ...place) {
+	r.Try = r.Path
+	for _, at := range of {
+		for _, p := range at.at("parameters").items() {
+			switch name, example := p.at("name").text(), p.at("example").text(); {
+			case example == "":
+			case p.at("in").text() == "path":
+				r.Try = strings.ReplaceAll(r.Try, "{"+name+"}", example)
+			case p.at("in").text() == "header":
+				r.Headers = append(r.Headers, name+": "+example)
+			}
+		}
+	}
 }
 
 func request(method, path string, op place) Request {
