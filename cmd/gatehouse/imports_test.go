@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"keys":                     {"internal/"},
 	"sessions":                 {"apikeys", "events", "internal/"},
 	"migrations":               {},
+	"wording":                  {"events", "sharing"},
 	"examples/":                {}, // they are what anybody could write
 	"examples/receiver/go":     {"doorflow", "standardwebhooks"},
 	"internal/audit":           {"internal/invalid", "internal/sqldb"},
@@ -42,9 +43,9 @@ var mayImport = map[string][]string{
 	"internal/":                {},
 	"web":                      {"apikeys", "doorflow", "events", "oauth", "passthrough", "sessions", "sharing", "tokens", "webhooks", "internal/"},
 	"web/reference":            {},
-	"web/dashboard":            {"web", "web/reference", "apikeys", "events", "oauth", "sessions", "sharing", "tokens", "webhooks", "internal/"},
+	"web/dashboard":            {"web", "web/reference", "apikeys", "events", "oauth", "sessions", "sharing", "tokens", "webhooks", "wording", "internal/"},
 	"web/webtest":              {},
-	"cmd/gatehouse":            {"apikeys", "doordeck", "doordeck/doordecksim", "doorflow", "doorflow/doorflowsim", "events", "keys", "oauth", "passthrough", "sessions", "sharing", "standardwebhooks", "tokens", "webhooks", "web", "web/dashboard", "migrations", "internal/"},
+	"cmd/gatehouse":            {"apikeys", "doordeck", "doordeck/doordecksim", "doorflow", "doorflow/doorflowsim", "events", "keys", "oauth", "passthrough", "sessions", "sharing", "standardwebhooks", "tokens", "webhooks", "web", "web/dashboard", "wording", "migrations", "internal/"},
 }
 
 // onlyIn says which files may know a library that must stay replaceable.

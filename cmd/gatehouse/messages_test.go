@@ -83,8 +83,8 @@ func TestTailGoesOnWhereItBrokeOff(t *testing.T) {
 
 func TestMessagesInWords(t *testing.T) {
 	rows := []struct{ subject, message, want string }{
-		{"notification.hX9aQ2.event.create", `"subject":"events/7"`, "Webhook: event create, events/7"},
-		{"notification.hX9aQ2.cat.stroke", `"flag":"unknown_type"`, "Webhook: cat stroke, of what is not said [unknown type]"},
+		{"notification.hX9aQ2.event.create", `"subject":"events/7"`, "Notification: event created, events/7"},
+		{"notification.hX9aQ2.cat.stroke", `"flag":"unknown_type"`, "Notification: cat stroke, of what is not said [unknown type]"},
 		{"event.hX9aQ2.credential.destroyed", `"data":{"id":"9"}`, "Credential destroyed"},
 		{"event.hX9aQ2.door.31", `"origin":"replay","data":{"event_label":"Door forced open","channel_name":"Boat Shed"}`, "Door forced open · Boat Shed (replayed)"},
 		{"connection.hX9aQ2.reauthorize", `"data":{"reason":"invalid_grant"}`, "Account hX9aQ2 must be connected again: invalid grant"},

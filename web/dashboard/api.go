@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"gatehouse/web/reference"
+	"gatehouse/wording"
 )
 
 // The pages that show openapi.yaml and asyncapi.yaml. Both documents are served to everybody, and so are these.
@@ -110,7 +111,7 @@ func groupTitle(name string) string {
 	case "nats":
 		return "NATS credentials"
 	}
-	return capital(name)
+	return wording.Capital(name)
 }
 
 var inCode = regexp.MustCompile("`[^`]+`")

@@ -12,6 +12,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"gatehouse/internal/audit"
+	"gatehouse/wording"
 )
 
 // entryRow is an entry of the audit log as pages show it.
@@ -19,7 +20,7 @@ type entryRow struct{ audit.Stored }
 
 // What is the action in words: a noun, a full stop, a verb.
 func (e entryRow) What() string {
-	return capital(strings.NewReplacer("api_", "API ", "nats_", "NATS ", ".", ": ", "_", " ").Replace(e.Action))
+	return wording.Capital(strings.NewReplacer("api_", "API ", "nats_", "NATS ", ".", ": ", "_", " ").Replace(e.Action))
 }
 
 // Who names the actor so that none can pass for one of another kind.
@@ -52,7 +53,7 @@ var auditFilters = []string{"actor", "action", "account", "target", "since", "un
 // auditActions are those that people often look for.
 var auditActions = []string{
 	"api_key.create", "api_key.revoke", "connect_link.create", "connection.connect", "connection.disconnect", "delivery.retry", "doorflow.write",
-	"endpoint.create", "endpoint.delete", "endpoint.update", "identity.create", "identity.delete", "identity.register", "keys.rotate",
+	"endpoint.change", "endpoint.create", "endpoint.delete", "identity.create", "identity.delete", "identity.register", "keys.rotate",
 	"message.replay", "nats_credential.create", "nats_credential.revoke", "session.close", "session.open", "sign_in_link.create",
 }
 

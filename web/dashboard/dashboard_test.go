@@ -32,26 +32,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(sqldbtest.Tests{M: m}) }
 
-func TestSubjectsInWords(t *testing.T) {
-	for subject, want := range map[string][3]string{
-		"gatehouse.event.hX9aQ2.access.granted":                 {"event", "Access granted", "good"},
-		"gatehouse.event.hX9aQ2.access.denied":                  {"event", "Access denied", "bad"},
-		"gatehouse.event.hX9aQ2.door.31":                        {"event", "Door, code 31", "warn"},
-		"gatehouse.event.hX9aQ2.other.90":                       {"event", "Other, code 90", "plain"},
-		"gatehouse.event.hX9aQ2.credential.updated":             {"event", "Credential updated", "plain"},
-		"gatehouse.notification.hX9aQ2.personcredential.create": {"notification", "Notification: personcredential created", "plain"},
-		"gatehouse.connection.hX9aQ2.reauthorize":               {"connection", "Connection reauthorize", "bad"},
-		"gatehouse.identity.acme.verification_required":         {"identity", "Identity verification required", "warn"},
-		"gatehouse.operation.acme.applied":                      {"operation", "Operation applied", "good"},
-		"odd":                                                   {"", "odd", "plain"},
-	} {
-		kind, title, tone := inWords(subject)
-		if got := [3]string{kind, title, tone}; got != want {
-			t.Errorf("%s: %q, want %q", subject, got, want)
-		}
-	}
-}
-
 var tag = regexp.MustCompile(`</?span[^>]*>`)
 
 // FuzzColour: whatever a message holds, the page shows just that, and no markup of its own.

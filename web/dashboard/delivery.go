@@ -9,6 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"gatehouse/webhooks"
+	"gatehouse/wording"
 )
 
 // delivery is one as pages show it.
@@ -21,7 +22,7 @@ type delivery struct {
 func newDelivery(one webhooks.Delivery) delivery {
 	title := "A message that is gone"
 	if one.Subject != "" {
-		_, title, _ = inWords(one.Subject)
+		title = wording.Read(one.Subject).Title(nil)
 	}
 	return delivery{one, title}
 }

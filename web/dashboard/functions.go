@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gatehouse/webhooks"
+	"gatehouse/wording"
 )
 
 // functions are what templates can call.
@@ -23,17 +24,17 @@ func (d *Dashboard) functions() template.FuncMap {
 		"counted":  counted,
 		"words":    func(s string) string { return strings.ReplaceAll(s, "_", " ") },
 		"dict":     dict,
-		"capital":  capital,
+		"capital":  wording.Capital,
 		"took":     took,
 		"meaning":  meaning,
 		"briefly":  briefly,
 		"tone":     outcomeTone,
 		"reason":   reasonOf,
 		"online":   online,
-		"lower":    func(s string) string { return capital(strings.ToLower(strings.ReplaceAll(s, "_", " "))) },
+		"lower":    func(s string) string { return wording.Capital(strings.ToLower(strings.ReplaceAll(s, "_", " "))) },
 		"grants":   grants,
 		"short":    short,
-		"sentence": func(s string) string { return capital(s) + "." },
+		"sentence": func(s string) string { return wording.Capital(s) + "." },
 		"prose":    prose,
 		"line":     line,
 		"colour":   colourText,

@@ -12,6 +12,7 @@ import (
 
 	"gatehouse/internal/invalid"
 	"gatehouse/sharing"
+	"gatehouse/wording"
 )
 
 func (d *Dashboard) identityPages() []page {
@@ -202,7 +203,7 @@ func (d *Dashboard) identityAgain(c echo.Context, err error) error {
 	}
 	page := d.identityOf(found)
 	if malformed, ok := errors.AsType[*invalid.Error](err); ok && malformed.Field == "code" {
-		page.Tried, page.CodeFault = true, capital(malformed.Detail)+"."
+		page.Tried, page.CodeFault = true, wording.Capital(malformed.Detail)+"."
 	}
 	page.Tried = page.Tried || errors.Is(err, sharing.ErrCodeWrong)
 	return d.again(c, err, "identity", "base", found.Name, page)

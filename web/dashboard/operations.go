@@ -12,6 +12,7 @@ import (
 	"gatehouse/events"
 	"gatehouse/sharing"
 	"gatehouse/web"
+	"gatehouse/wording"
 )
 
 // operationRow is an operation as pages show it.
@@ -24,7 +25,7 @@ type operationRow struct {
 }
 
 func (d *Dashboard) operationRow(a sharing.Answer) operationRow {
-	r := operationRow{Answer: a, Title: capital(a.Type), Why: whyOf(a.Error)}
+	r := operationRow{Answer: a, Title: wording.Capital(a.Type), Why: whyOf(a.Error)}
 	if d.Identities.Of != nil {
 		r.Door = d.Identities.Of.DoorName(a.Identity, a.Lock)
 	}

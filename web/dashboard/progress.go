@@ -6,6 +6,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"gatehouse/sharing"
+	"gatehouse/wording"
 )
 
 // progressPage is an operation on its way.
@@ -103,5 +104,5 @@ func reasonOf(word string) string {
 	if said, ok := reasons[word]; ok {
 		return said
 	}
-	return capital(strings.ReplaceAll(word, "_", " "))
+	return wording.Capital(strings.ReplaceAll(word, "_", " "))
 }

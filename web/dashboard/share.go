@@ -11,6 +11,7 @@ import (
 
 	"gatehouse/internal/invalid"
 	"gatehouse/sharing"
+	"gatehouse/wording"
 )
 
 // waitUsual is how long a door that is away is waited for, unless somebody chooses otherwise.
@@ -53,7 +54,7 @@ func (f *shareForm) readLines() (people []sharing.Named, wrong int) {
 		var err error
 		switch l.Named, err = read(said); {
 		case err != nil:
-			l.Tone, l.Note = "bad", capital(err.Error())
+			l.Tone, l.Note = "bad", wording.Capital(err.Error())
 			wrong++
 		case first[l.Named]:
 			l.Tone, l.Note = "idle", "Named before; counts once"

@@ -13,6 +13,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"gatehouse/web"
+	"gatehouse/wording"
 )
 
 //go:embed templates
@@ -49,7 +50,7 @@ func (v view) Fault(field string) string {
 	if v.Wrong == nil || v.Wrong.Field != field {
 		return ""
 	}
-	return capital(v.Wrong.Detail) + "."
+	return wording.Capital(v.Wrong.Detail) + "."
 }
 
 // Has tells whether a page is in the caller's menu.
