@@ -71,6 +71,28 @@ func List(ctx context.Context, db *sql.DB, postgres bool) ([]Status, error) {
 	return list, nil
 }
 
+// Known returns every known version as one that is not applied, oldest first: the status of a database that is not
+// there yet.
+func Known(postgres bool) ([]Status, error) {
+	dir := "sqlite"
+	if postgres {
+		dir = "postgres"
+	}
+	entries, err := fs.ReadDir(files, dir) // by name, which begins with the version
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Status, 0, len(entries))
+	for _, e := range entries {
+		version, err := goose.NumericComponent(e.Name())
+		if err != nil {
+			return nil, fmt.Errorf("reading the version of %s: %w", e.Name(), err)
+		}
+		list = append(list, Status{Version: version, Name: e.Name()})
+	}
+	return list, nil
+}
+
 func provider(db *sql.DB, postgres bool) (*goose.Provider, error) {
 	dialect, dir := goose.DialectSQLite3, "sqlite"
 	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}

@@ -13,6 +13,9 @@ type table struct {
 	t      *terminal
 	header []string
 	rows   [][]string
+	// lastIsKey says that other commands ask for what is in the last column: where it does not fit it stands below
+	// its row, whole.
+	lastIsKey bool
 }
 
 // leastColumn is what a column is not cut below.
@@ -34,7 +37,12 @@ func (b *table) row(cells ...any) {
 
 // print writes the table. A column that says how something stands is coloured.
 func (b *table) print() error {
-	widths := b.widths()
+	last := len(b.header) - 1
+	widths := b.widths(len(b.header))
+	below := b.lastIsKey && (len(widths) <= last || b.tooLong(last, widths[last]))
+	if below {
+		widths = b.widths(last)
+	}
 	var all strings.Builder
 	line := func(cells []string, toneOf func(i int, text string) tone) {
 		space := 0
@@ -44,6 +52,9 @@ func (b *table) print() error {
 			space = width - wide(text) + 2
 		}
 		all.WriteByte('\n')
+		if below {
+			all.WriteString("  " + paint(b.t.out, toneOf(last, cells[last]), cells[last]) + "\n")
+		}
 	}
 	line(b.header, func(int, string) tone { return strong })
 	for _, row := range b.rows {
@@ -58,11 +69,16 @@ func (b *table) print() error {
 	return err
 }
 
-// widths are those of the columns that are shown; the widest give way until all fit.
-func (b *table) widths() []int {
-	widths := make([]int, len(b.header))
+// tooLong tells whether something in a column is wider than it.
+func (b *table) tooLong(column, width int) bool {
+	return slices.ContainsFunc(b.rows, func(row []string) bool { return wide(row[column]) > width })
+}
+
+// widths are those of the first n columns, as far as they are shown; the widest give way until all fit.
+func (b *table) widths(n int) []int {
+	widths := make([]int, n)
 	for _, row := range append(b.rows, b.header) {
-		for i, text := range row {
+		for i, text := range row[:n] {
 			widths[i] = max(widths[i], wide(text))
 		}
 	}

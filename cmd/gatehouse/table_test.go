@@ -62,3 +62,19 @@ func TestTablesFitTheTerminal(t *testing.T) {
 		t.Errorf("%q", piped)
 	}
 }
+
+// Other commands ask for a delivery's id, which is long: it is never cut.
+func TestDeliveriesCanBeCopied(t *testing.T) {
+	const id = "01a2037f-81ca-7c8b-a9b1-5ca2fa7c9275.01a2037f-81a2-7771-9c95-e9850cc1fec9"
+	url, _ := answering(t, http.StatusOK, "", `{"items":[{"id":"`+id+`","subject":"gatehouse.notification.hX9aQ2.event.create","status":"waiting","attempts":1,
+		"tried":[{"outcome":"failed","status":500}],"created_at":"2026-01-01T00:00:00Z"}]}`)
+	vars := map[string]string{"GATEHOUSE_URL": url, "GATEHOUSE_TOKEN": "x", "NO_COLOR": "1"}
+	if shown := onTerminal(t, "220", vars, "endpoints deliveries e-1"); !strings.Contains(shown, "gatehouse.notification.hX9aQ2.event.create  "+id+"\n") {
+		t.Errorf("in a line of its own on a wide terminal:\n%s", shown)
+	}
+	for _, columns := range []string{"160", "80", "60", "20"} {
+		if shown := onTerminal(t, columns, vars, "endpoints deliveries e-1"); !strings.Contains(shown, "\n  "+id+"\n") {
+			t.Errorf("on %s columns the id is not there whole:\n%s", columns, shown)
+		}
+	}
+}
