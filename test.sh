@@ -19,6 +19,7 @@ have chromium || packages+=(chromium fonts-dejavu-core)
 have zsh || packages+=(zsh)
 have fish || packages+=(fish)
 have script || packages+=(bsdutils)
+have promtool || packages+=(prometheus)
 postgres || packages+=(postgresql)
 if [ ${#packages[@]} -gt 0 ]; then
 	if ! have apt-get; then

@@ -227,6 +227,12 @@ func TestEveryOperationIsAsDescribed(t *testing.T) {
 		w.take(s)
 	}
 	w.goWrong()
+	documented := auditActions(t)
+	for _, e := range w.g.audited("--limit=500") {
+		if !slices.Contains(documented, e.Action) {
+			t.Errorf("%s was recorded, which docs/operations.md does not list", e.Action)
+		}
+	}
 	w.tooMuch("listMessages")
 	w.report()
 }
