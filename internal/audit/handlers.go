@@ -47,7 +47,7 @@ func (h *Handlers) Page(c echo.Context) ([]Stored, string, error) {
 	q := h.limits(c)
 	q.Actor, q.Action, q.Account, q.Target, q.After = c.QueryParam("actor"), c.QueryParam("action"), c.QueryParam("account"), c.QueryParam("target"), c.QueryParam("after")
 	for name, value := range map[string]string{"actor": q.Actor, "action": q.Action, "account": q.Account, "target": q.Target} {
-		if len(value) > 4*maxField || !utf8.ValidString(value) || strings.Contains(value, "\x00") {
+		if !utf8.ValidString(value) || utf8.RuneCountInString(value) > maxField || strings.Contains(value, "\x00") {
 			return nil, "", invalid.Field(name, "must be text of at most %d characters", maxField)
 		}
 	}

@@ -70,9 +70,9 @@ func (n Newest) order() string { return strings.Join(n.Place, ` DESC, `) + ` DES
 
 // Read reads at most limit rows into dest, a slice of structs.
 func (n Newest) Read(ctx context.Context, db *DB, dest any, limit int) error {
-	query, args := n.first(n.Columns, limit)
+	query, args := n.first(db.postgres, n.Columns, limit)
 	if n.Looks() {
-		query, args = n.first(n.Columns, n.look())
+		query, args = n.first(db.postgres, n.Columns, n.look())
 		var clauses []string
 		for _, c := range n.further() {
 			clauses, args = append(clauses, c.SQL), append(args, c.Args...)
@@ -96,23 +96,30 @@ func (n Newest) look() int {
 // Behind reads the place of the last row that Read looks at, into dest, a struct or a value. sql.ErrNoRows says that it
 // looks at all there are.
 func (n Newest) Behind(ctx context.Context, db *DB, dest any) error {
-	query, args := n.first(strings.Join(n.Place, `, `), n.look())
+	query, args := n.first(db.postgres, strings.Join(n.Place, `, `), n.look())
 	query = fmt.Sprintf(`SELECT * FROM (%s) AS looked ORDER BY %s LIMIT 1 OFFSET %d`, query, n.order(), n.look()-1)
 	return db.read.GetContext(ctx, dest, db.read.Rebind(query), db.planned(args)...)
 }
 
+// manyValues are so many that PostgreSQL takes longer to plan a UNION than to read it.
+const manyValues = 8
+
 // first reads the first rows of the first choice, those of each of its values by itself: with an IN both databases would
 // read and sort all. Limits are written out, so that PostgreSQL knows them when it plans.
-func (n Newest) first(columns string, limit int) (query string, args []any) {
+func (n Newest) first(postgres bool, columns string, limit int) (query string, args []any) {
 	if len(n.Choices) == 0 {
 		return n.rows(columns, `1 = 1`, limit)
 	}
-	if len(n.Choices[0].Values) == 0 {
+	c := n.Choices[0]
+	if len(c.Values) == 0 {
 		return n.rows(columns, `1 = 0`, limit)
 	}
+	if postgres && len(c.Values) > manyValues {
+		return n.ofEach(columns, c, limit)
+	}
 	var arms []string
-	for _, v := range n.Choices[0].Values {
-		arm, theirs := n.rows(columns, n.Choices[0].Column+` = ?`, limit)
+	for _, v := range c.Values {
+		arm, theirs := n.rows(columns, c.Column+` = ?`, limit)
 		arms, args = append(arms, arm), append(append(args, v), theirs...)
 	}
 	if len(arms) == 1 {
@@ -122,9 +129,30 @@ func (n Newest) first(columns string, limit int) (query string, args []any) {
 		strings.Join(arms, `) AS arm UNION ALL SELECT * FROM (`), n.order(), limit), args
 }
 
+// ofEach does the same by one plan for all values. It is not told that column and value are equal: for a value that it does
+// not know PostgreSQL would look along the whole list. What it is told, and the order, it gets by the index of column and
+// place alone.
+func (n Newest) ofEach(columns string, c Choice, limit int) (query string, args []any) {
+	one := n
+	one.Place, one.From = append([]string{c.Column}, n.Place...), nil
+	arm, theirs := one.rows(columns, c.Column+` >= one.value`, limit)
+	if n.From != nil {
+		arm, theirs = one.rows(columns, fmt.Sprintf(`(%s) >= (one.value%s)`, strings.Join(one.Place, `, `), strings.Repeat(`, ?`, len(n.From))), limit)
+		theirs = append(slices.Clone(n.From), theirs...)
+	}
+	for _, v := range c.Values {
+		args = append(args, v)
+	}
+	return fmt.Sprintf(`SELECT of_each.* FROM (VALUES (?::text)%s) AS one (value) CROSS JOIN LATERAL (%s) AS of_each ORDER BY %s LIMIT %d`,
+		strings.Repeat(`, (?)`, len(c.Values)-1), arm, n.order(), limit), append(args, theirs...)
+}
+
 // rows reads the newest rows of a condition.
 func (n Newest) rows(columns, where string, limit int) (query string, args []any) {
-	place, marks := strings.Join(n.Place, `, `), `?`+strings.Repeat(`, ?`, len(n.Place)-1)
+	place, marks := strings.Join(n.Place, `, `), `?`+strings.Repeat(`, ?`, len(n.Below)-1)
+	if len(n.Place) > len(n.Below) { // that of one value
+		marks = `one.value, ` + marks
+	}
 	where, args = where+fmt.Sprintf(` AND (%s) < (%s)`, place, marks), slices.Clone(n.Below)
 	if n.From != nil {
 		where, args = where+fmt.Sprintf(` AND (%s) >= (%s)`, place, marks), append(args, n.From...)

@@ -56,6 +56,7 @@ func TestNewestFindsEachRowOnce(t *testing.T) {
 			}
 		}
 		exec(`CREATE TABLE things (id BIGINT NOT NULL PRIMARY KEY, colour TEXT NOT NULL, size TEXT NOT NULL)`)
+		exec(`CREATE INDEX things_colour ON things (colour, id)`)
 		colours, sizes := []string{"red", "green", "blue"}, []string{"small", "large", "small", "small", "small", "small", "small"}
 		all := map[string][]int64{}
 		for id := int64(200); id > 0; id-- {
@@ -78,6 +79,8 @@ func TestNewestFindsEachRowOnce(t *testing.T) {
 			"nothing":               {[]sqldb.Choice{sqldb.Is("colour", "black")}, nil, nil, 1},
 			"none of its values":    {[]sqldb.Choice{sqldb.Is("colour")}, nil, nil, 1},
 			"one of four":           {[]sqldb.Choice{sqldb.Is("colour", "red", "black", "blue", "green")}, nil, all[""], 20},
+			"one of many":           {[]sqldb.Choice{sqldb.Is("colour", "red", "a", "b", "c", "blue", "d", "e", "f", "g", "green")}, nil, all[""], 20},
+			"many things":           {[]sqldb.Choice{sqldb.Is("colour", "red", "a", "b", "c", "blue", "d", "e", "f", "g", "h"), sqldb.Is("size", "large")}, nil, mixed, 67},
 			"two things":            {[]sqldb.Choice{sqldb.Is("colour", "red"), sqldb.Is("size", "large")}, nil, all["red large"], 4},
 			"two of each":           {[]sqldb.Choice{sqldb.Is("colour", "red", "blue"), sqldb.Is("size", "large", "huge")}, nil, mixed, 14},
 			"rare":                  {[]sqldb.Choice{sqldb.Is("colour", "red"), sqldb.Is("size", "huge")}, nil, nil, 4},
