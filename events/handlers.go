@@ -182,8 +182,10 @@ func (h *Handlers) filter(c echo.Context) (Filter, error) {
 	}
 	f := h.limits(c)
 	f.Pattern, f.Account, f.Person, f.Door = pattern, account, c.QueryParam("person"), c.QueryParam("door")
-	if len(f.Person) > 256 || len(f.Door) > 256 {
-		return Filter{}, invalid.Field("person", "and door must be at most 256 bytes each")
+	for name, value := range map[string]string{"person": f.Person, "door": f.Door} {
+		if len(value) > 256 {
+			return Filter{}, invalid.Field(name, "must be at most 256 bytes")
+		}
 	}
 	return f, nil
 }

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,9 +30,12 @@ import (
 // house is a server with pages that say little, and real keys and sessions behind them.
 type house struct {
 	fixture
-	t    *testing.T
-	keys *apikeys.Keys
+	t      *testing.T
+	keys   *apikeys.Keys
+	offset atomic.Int64 // of its clock
 }
+
+func (h *house) later(d time.Duration) { h.offset.Add(int64(d)) }
 
 // rooms are a dashboard's pages.
 type rooms []web.Page
@@ -64,11 +69,12 @@ func newHouse(t *testing.T, pages rooms, change func(*web.Config)) *house {
 	go func() { ended <- log.Run(ctx) }()
 	t.Cleanup(func() { stop(); must(<-ended) })
 	h := &house{t: t}
+	now := func() time.Time { return time.Now().Add(time.Duration(h.offset.Load())) }
 	h.keys, err = apikeys.Open(t.Context(), apikeys.Config{DB: db, Events: log, Token: vault.NewSecret(adminToken), Log: slog.New(slog.DiscardHandler)})
 	must(err)
 	h.fixture = newFixture(t, func(c *web.Config) {
 		c.Dashboard = pages
-		c.Sessions = sessions.New(sessions.Config{DB: db, Events: log, Keys: h.keys})
+		c.Sessions = sessions.New(sessions.Config{DB: db, Events: log, Keys: h.keys, Now: now})
 		c.Record = func(context.Context, audit.Entry) error { return nil }
 		c.Authenticate = func(ctx context.Context, sent vault.Secret) (web.Caller, bool, error) {
 			key, ok, err := h.keys.Authenticate(ctx, sent)
@@ -211,6 +217,89 @@ func TestSigningInWithTooMuch(t *testing.T) {
 	}
 	if w := do(h.Public(true), form("/sign-in?key="+adminToken, "")); w.Code != http.StatusUnauthorized {
 		t.Errorf("a key in the address signs in: %d", w.Code)
+	}
+}
+
+// Nothing is done that another site has a browser send, be it to who is signed in or to who signs in.
+func TestWhatAnotherSiteHasABrowserSend(t *testing.T) {
+	did := false
+	h := newHouse(t, rooms{{Method: "POST", Path: "/doors/open", Handle: func(c echo.Context) error { did = true; return c.NoContent(http.StatusNoContent) }}}, nil)
+	cookie := h.signIn(adminToken)
+	for _, path := range []string{"/doors/open", "/sign-in", "/sign-in/" + strings.Repeat("A", 43), "/sign-out", "/sign-out-everywhere"} {
+		for _, header := range []map[string]string{
+			{"Sec-Fetch-Site": "cross-site"},
+			{"Sec-Fetch-Site": "same-site"}, // another port or subdomain
+			{"Sec-Fetch-Site": "cross-site", "Origin": "http://example.com"},
+			{"Origin": "https://evil.test"},
+			{"Origin": "null"},
+		} {
+			r := with(cookie, form(path, "key="+adminToken))
+			for name, value := range header {
+				r.Header.Set(name, value)
+			}
+			if w := do(h.Public(true), r); w.Code != http.StatusForbidden || did || len(w.Result().Cookies()) > 0 {
+				t.Errorf("%s with %v: %d %v", path, header, w.Code, w.Result().Cookies())
+			}
+		}
+	}
+	own := with(cookie, form("/doors/open", ""))
+	own.Header.Set("Sec-Fetch-Site", "same-origin")
+	if w := do(h.Public(true), own); w.Code != http.StatusNoContent || !did {
+		t.Errorf("the dashboard itself: %d", w.Code)
+	}
+}
+
+// A page that is left open asks for news by itself, which keeps no session from ending.
+func TestWhatAPageAsksByItselfIsNoUse(t *testing.T) {
+	ok := func(c echo.Context) error { return c.NoContent(http.StatusOK) }
+	h := newHouse(t, rooms{{Method: "GET", Path: "/looked-at", Handle: ok}, {Method: "GET", Path: "/by-itself", Handle: ok, Background: true}}, nil)
+	looked, left := h.signIn(adminToken), h.signIn(adminToken)
+	ask := func(cookie *http.Cookie, path string) int {
+		return do(h.Public(true), with(cookie, httptest.NewRequest("GET", path, nil))).Code
+	}
+	for range 3 {
+		h.later(50 * time.Minute)
+		if got := ask(looked, "/looked-at"); got != http.StatusOK {
+			t.Errorf("somebody looks: %d", got)
+		}
+		ask(left, "/by-itself")
+	}
+	if got := ask(left, "/by-itself"); got != http.StatusUnauthorized {
+		t.Errorf("nobody has looked for two and a half hours: %d", got)
+	}
+}
+
+// Whoever has a session may ask no more than with its key.
+func TestASessionMayAskNoMoreThanItsKey(t *testing.T) {
+	waits := make(chan struct{})
+	entered := make(chan struct{}, 100)
+	h := newHouse(t, rooms{
+		{Method: "GET", Path: "/page", Handle: func(c echo.Context) error { return c.NoContent(http.StatusOK) }},
+		{Method: "GET", Path: "/stream", Stream: true, Handle: func(c echo.Context) error { entered <- struct{}{}; <-waits; return nil }},
+	}, nil)
+	_, key := h.key("messages:read")
+	cookie := h.signIn(key)
+	server := h.Public(true)
+	var streams sync.WaitGroup
+	for range 32 {
+		streams.Go(func() { do(server, with(cookie, httptest.NewRequest("GET", "/stream", nil))) })
+	}
+	for range 32 {
+		<-entered
+	}
+	if w := do(server, with(cookie, httptest.NewRequest("GET", "/stream", nil))); w.Code != http.StatusTooManyRequests {
+		t.Errorf("one stream too many: %d", w.Code)
+	}
+	close(waits)
+	streams.Wait()
+	refused := 0
+	for range 200 {
+		if do(server, with(cookie, httptest.NewRequest("GET", "/page", nil))).Code == http.StatusTooManyRequests {
+			refused++
+		}
+	}
+	if refused == 0 {
+		t.Error("200 requests at once are not too many")
 	}
 }
 

@@ -202,7 +202,9 @@ func (d *Dashboard) identityAgain(c echo.Context, err error) error {
 		return err
 	}
 	page := d.identityOf(found)
-	if malformed, ok := errors.AsType[*invalid.Error](err); ok && malformed.Field == "code" {
+	// Where no code can be entered, there is no field to say it beside.
+	enters := page.Status == sharing.StatusVerification && page.Verification != nil && !page.CodeOver
+	if malformed, ok := errors.AsType[*invalid.Error](err); ok && malformed.Field == "code" && enters {
 		page.Tried, page.CodeFault = true, wording.Capital(malformed.Detail)+"."
 	}
 	page.Tried = page.Tried || errors.Is(err, sharing.ErrCodeWrong)

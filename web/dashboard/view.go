@@ -40,10 +40,11 @@ func (v view) May(scope string) bool { return v.In && v.Caller.May(scope) }
 // MayShare tells whether the caller's key may share doors, with users or with administrators of them.
 func (v view) MayShare() bool { return v.May("operations:write") || v.May("operations:admin") }
 
+// Held tells whether the caller is held to some accounts or identities, or to none at all.
+func (v view) Held() bool { return v.Caller.Accounts != nil || v.Caller.Identities != nil }
+
 // Whole tells whether the caller may see what belongs to no account, such as how much is going on.
-func (v view) Whole() bool {
-	return v.In && v.Caller.Accounts == nil && v.Caller.Identities == nil && v.Caller.May("messages:read")
-}
+func (v view) Whole() bool { return v.In && !v.Held() && v.Caller.May("messages:read") }
 
 // Fault is what is wrong with one of a form's fields, "" where nothing is.
 func (v view) Fault(field string) string {
