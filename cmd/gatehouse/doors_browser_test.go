@@ -144,6 +144,13 @@ func TestIdentitiesAndDoorsInABrowser(t *testing.T) {
 		t.Error("at Doordeck it was not Ana who was revoked")
 	}
 
+	// Lists call the door by its name.
+	for _, path := range []string{"/operations", "/messages?subject=gatehouse.operation.%3E", "/audit?action=operation.share"} {
+		if b.visit(path); !strings.Contains(b.text("tbody"), "Front Door") {
+			t.Errorf("%s does not name the door:\n%s", path, b.text("tbody"))
+		}
+	}
+
 	// A door that is offline is waited for, and one opens.
 	b.visit("/doors/reception/" + doordecksim.LockBoat + "/share")
 	b.see("#people")

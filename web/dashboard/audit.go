@@ -2,6 +2,7 @@ package dashboard
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"html/template"
 	"maps"
@@ -12,11 +13,26 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"gatehouse/internal/audit"
+	"gatehouse/web"
 	"gatehouse/wording"
 )
 
 // entryRow is an entry of the audit log as pages show it.
-type entryRow struct{ audit.Stored }
+type entryRow struct {
+	audit.Stored
+	// Of is what it was done to in words, "" where the target says it best. Operation is the operation's id, "" for anything else.
+	Of, Operation string
+}
+
+// entryRow names the door of what was asked of one, for those who may look at doors.
+func (d *Dashboard) entryRow(c echo.Context, e audit.Stored) entryRow {
+	row, target := entryRow{Stored: e}, strings.Fields(e.Target)
+	caller, _ := web.CallerFrom(c.Request().Context())
+	if strings.HasPrefix(e.Action, "operation.") && len(target) == 3 && d.Identities.Of != nil && e.Outcome != string(audit.Refused) && caller.May("operations:read") {
+		row.Of, row.Operation = target[0]+" · "+cmp.Or(d.Identities.Of.DoorName(target[0], target[1]), short(target[1])), target[2]
+	}
+	return row
+}
 
 // What is the action in words: a noun, a full stop, a verb.
 func (e entryRow) What() string {
@@ -65,7 +81,7 @@ func (d *Dashboard) audit(c echo.Context) error {
 	}
 	page := auditPage{Query: kept(c, auditFilters), First: c.QueryParam("after") == "", Actions: auditActions, Verified: d.Audit.Last(c)}
 	for _, e := range found {
-		page.Items = append(page.Items, entryRow{e})
+		page.Items = append(page.Items, d.entryRow(c, e))
 	}
 	if next != "" {
 		further := url.Values{"after": {next}}
@@ -90,7 +106,7 @@ func (d *Dashboard) entry(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	row := entryRow{found}
+	row := d.entryRow(c, found)
 	return d.show(c, "entry", row.What(), entryPage{row, colour(body)})
 }
 

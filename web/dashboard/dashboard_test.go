@@ -299,6 +299,14 @@ func TestPeopleOfAForm(t *testing.T) {
 	}
 }
 
+func TestHowManyInWords(t *testing.T) {
+	for n, want := range map[float64]string{1: "1 message is", 2: "2 messages are", countUpTo: number(float64(countUpTo)) + "+ messages are"} {
+		if got := howMany(n, "message is", "messages are"); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 // How many deliveries and operations there are is for those who may look at them.
 func TestCountsGoWithTheirScopes(t *testing.T) {
 	d := &Dashboard{Config: Config{Now: time.Now, Identities: &sharing.IdentityHandlers{Of: &sharing.Identities{}}}}

@@ -71,6 +71,9 @@ func (d *Dashboard) flow(r Reading, caller web.Caller) flow {
 	f.Way = []station{in, log, relay, nats}
 	if d.Connections != nil {
 		facts := station{Moving: rate("fetched") > 0, Name: "Facts fetched", Icon: "facts", Rate: rate("fetched"), Of: "a minute", Tone: "good", State: "Up to date", Note: most(r.Now["to fetch"]) + " waiting"}
+		if behind(r.Now["to fetch"], facts.Rate) {
+			facts.Tone, facts.State = "warn", "Behind"
+		}
 		if r.Now["not fetched"] > 0 {
 			facts.Tone, facts.State = "warn", most(r.Now["not fetched"])+" cannot be fetched"
 		}
@@ -79,6 +82,9 @@ func (d *Dashboard) flow(r Reading, caller web.Caller) flow {
 	deliveries := station{
 		Name: "Deliveries", Icon: "send", Rate: rate("delivered"), Of: "a minute", Moving: rate("delivered") > 0, Tone: "good", State: "Up to date",
 		Note: number(r.Now["to deliver"]) + " waiting",
+	}
+	if behind(r.Now["to deliver"], deliveries.Rate) {
+		deliveries.Tone, deliveries.State = "warn", "Behind"
 	}
 	if n := r.Now["given up"]; n > 0 {
 		deliveries.Tone, deliveries.State = "warn", number(n)+" parked"
@@ -94,6 +100,9 @@ func (d *Dashboard) flow(r Reading, caller web.Caller) flow {
 	f.draw(r)
 	return f
 }
+
+// behind tells whether more waits than what goes through in a minute; a few always do.
+func behind(waiting, rate float64) bool { return waiting > max(10, rate) }
 
 // most is a number that was not counted to its end.
 func most(n float64) string {

@@ -99,7 +99,7 @@ func (d *Dashboard) readMessages(c echo.Context) (messagesPage, error) {
 			kept.Set(name, v)
 		}
 	}
-	page := messagesPage{Items: rows(found.Items), Query: kept, Page: found, Filtered: len(kept) > 0}
+	page := messagesPage{Items: d.rows(c, found.Items), Query: kept, Page: found, Filtered: len(kept) > 0}
 	page.Found = len(found.Items) > 0 || c.QueryParam("found") != ""
 	if found.Next != "" {
 		next := url.Values{"after": {found.Next}}
@@ -116,7 +116,7 @@ func (d *Dashboard) readMessages(c echo.Context) (messagesPage, error) {
 func (d *Dashboard) liveMessages(c echo.Context) error {
 	rowOf := d.templates["messages"]
 	return d.Messages.Follow(c, func(buf *bytes.Buffer, m events.Stored) error {
-		return rowOf.ExecuteTemplate(buf, "row", newRow(m))
+		return rowOf.ExecuteTemplate(buf, "row", d.row(c, m))
 	})
 }
 
@@ -150,9 +150,10 @@ func (d *Dashboard) message(c echo.Context) error {
 		}
 	}
 	said := events.Read(found.Body)
-	return d.show(c, "message", newRow(found).Title, messagePage{
-		row: newRow(found), JSON: colour(found.Body), Origin: said.Origin, ReplayOf: said.ReplayOf, Flag: said.Flag, Resource: said.Subject,
-		Size: len(found.Body), Related: rows(related), Deliveries: deliveries,
+	shown := d.row(c, found)
+	return d.show(c, "message", shown.Title, messagePage{
+		row: shown, JSON: colour(found.Body), Origin: said.Origin, ReplayOf: said.ReplayOf, Flag: said.Flag, Resource: said.Subject,
+		Size: len(found.Body), Related: d.rows(c, related), Deliveries: deliveries,
 	})
 }
 

@@ -95,7 +95,7 @@ func (d *Dashboard) identityNeeds(ctx context.Context, caller web.Caller) ([]nee
 		}
 	}
 	if more := count - len(troubled); more > 0 {
-		all = append(all, need{Tone: "warn", Title: number(more) + " more identities need somebody", Text: "These are the ones that need it most.", Path: "/identities", Do: "Look at them"})
+		all = append(all, need{Tone: "warn", Title: howMany(float64(more), "more identity needs somebody", "more identities need somebody"), Text: "These are the ones that need it most.", Path: "/identities", Do: "Look at them"})
 	}
 	return all, nil
 }
@@ -120,6 +120,14 @@ func (d *Dashboard) endpointNeeds(ctx context.Context, caller web.Caller) ([]nee
 	return all, nil
 }
 
+// howMany says of how many something is so.
+func howMany(n float64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return most(n) + " " + many
+}
+
 func orNothing(texts ...string) string {
 	for _, t := range texts {
 		if t != "" {
@@ -142,13 +150,13 @@ func (d *Dashboard) logNeeds(_ context.Context, caller web.Caller) ([]need, erro
 		all = append(all, need{Tone: "bad", Title: "NATS is not reachable", Text: "Messages wait in the log and are published when it is back."})
 	}
 	if n := r.Now["parked"]; n > 0 {
-		all = append(all, need{Tone: "warn", Title: most(n) + " messages are parked", Text: "NATS refuses them for good. They are in the history, and the gateway’s log says why.", Path: "/messages", Do: "Look at the messages"})
+		all = append(all, need{Tone: "warn", Title: howMany(n, "message is parked", "messages are parked"), Text: "NATS refuses for good what is parked. It is in the history, and the gateway’s log says why.", Path: "/messages", Do: "Look at the messages"})
 	}
 	if n := r.Now["given up"]; n > 0 && caller.May("endpoints:read") {
-		all = append(all, need{Tone: "warn", Title: number(n) + " deliveries are parked", Text: "Their endpoints did not take them for three days. They are kept, and can be sent again.", Path: "/endpoints", Do: "Look at the endpoints"})
+		all = append(all, need{Tone: "warn", Title: howMany(n, "delivery is parked", "deliveries are parked"), Text: "An endpoint did not take it for three days. What is parked is kept, and can be sent again.", Path: "/endpoints", Do: "Look at the endpoints"})
 	}
 	if n := r.Now["not fetched"]; n > 0 {
-		facts := need{Tone: "warn", Title: most(n) + " facts cannot be fetched", Text: "DoorFlow refuses them or makes no sense; they go on when the account reconnects."}
+		facts := need{Tone: "warn", Title: howMany(n, "fact cannot be fetched", "facts cannot be fetched"), Text: "DoorFlow refuses, or what it answers makes no sense. It goes on when the account is connected again."}
 		if d.Connections != nil && caller.May("connections:read") {
 			facts.Path, facts.Do = "/connections", "Look at the connections"
 		}

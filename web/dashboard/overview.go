@@ -67,7 +67,7 @@ func (d *Dashboard) readOverview(c echo.Context) (overviewPage, error) {
 		if found, err = d.Messages.Page(c, lookAt); err != nil {
 			return page, err
 		}
-		for _, r := range rows(found.Items) {
+		for _, r := range d.rows(c, found.Items) {
 			// What a notification announces follows it, with its facts.
 			if r.Kind != "notification" && len(page.Latest) < latest {
 				page.Latest = append(page.Latest, r)

@@ -3,7 +3,10 @@ package dashboard
 import (
 	"time"
 
+	"github.com/labstack/echo/v4"
+
 	"gatehouse/events"
+	"gatehouse/web"
 	"gatehouse/wording"
 )
 
@@ -20,12 +23,22 @@ type row struct {
 	events.About
 }
 
-func rows(stored []events.Stored) []row {
+func (d *Dashboard) rows(c echo.Context, stored []events.Stored) []row {
 	all := make([]row, len(stored))
 	for i, s := range stored {
-		all[i] = newRow(s)
+		all[i] = d.row(c, s)
 	}
 	return all
+}
+
+// row is a message with what else is known: the name of an operation's door, for those who may look at doors.
+func (d *Dashboard) row(c echo.Context, s events.Stored) row {
+	r := newRow(s)
+	caller, _ := web.CallerFrom(c.Request().Context())
+	if r.Kind == "operation" && r.DoorName == "" && d.Identities.Of != nil && caller.May("operations:read") {
+		r.DoorName = d.Identities.Of.DoorName(r.Identity, r.DoorID)
+	}
+	return r
 }
 
 func newRow(s events.Stored) row {

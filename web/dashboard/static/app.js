@@ -186,24 +186,24 @@ for (const tail of document.querySelectorAll("[data-live]")) {
 
 // A piece of a page that is asked for again and again stays as it was while that fails; the page says so until it is over.
 const polls = (e) => (e.detail?.ctx?.sourceElement ?? e.target).getAttribute?.("hx-trigger")?.startsWith("every");
-const stale = (is) => {
+const stale = (why) => {
   const said = document.getElementById("stale");
-  if (!is) { said?.remove(); return; }
-  if (said) return;
-  const note = Object.assign(document.createElement("p"), { id: "stale", className: "said warn", textContent: "This page is not up to date: the gateway does not answer as it should. It is asked again and again." });
+  if (!why) { said?.remove(); return; }
+  if (said) { if (said.textContent !== why) said.textContent = why; return; }
+  const note = Object.assign(document.createElement("p"), { id: "stale", className: "said warn", textContent: why });
   note.setAttribute("role", "status");
   document.getElementById("main").prepend(note);
 };
-// Each failure doubles the time until it is asked for again, up to ten seconds.
+// Each failure doubles the time until it is asked for again, up to ten seconds. A page that nobody sees asks for nothing.
 let patience = 0, askAgain = 0;
-const answered = (well) => {
-  patience = well ? 0 : Math.min(patience * 2 || 1000, 10000);
+const answered = (status) => {
+  patience = status < 400 ? 0 : Math.min(patience * 2 || 1000, 10000);
   askAgain = Date.now() + patience;
-  stale(!well);
+  stale(patience && (status === 401 ? "You are signed out. Reload the page to sign in again." : "This page is not up to date: the gateway does not answer as it should. It is asked again and again."));
 };
-document.addEventListener("htmx:before:request", (e) => { if (polls(e) && Date.now() < askAgain) e.preventDefault(); });
-document.addEventListener("htmx:after:request", (e) => { if (polls(e)) answered(e.detail.ctx.response.status < 400); });
-document.addEventListener("htmx:error", (e) => { if (polls(e)) answered(false); });
+document.addEventListener("htmx:before:request", (e) => { if (polls(e) && (document.hidden || Date.now() < askAgain)) e.preventDefault(); });
+document.addEventListener("htmx:after:request", (e) => { if (polls(e)) answered(e.detail.ctx.response.status); });
+document.addEventListener("htmx:error", (e) => { if (polls(e)) answered(503); });
 
 // A verification of the audit log runs for as long as its page is open. What breaks off proves nothing, and is not begun again by itself.
 for (const box of document.querySelectorAll("[data-verify]")) {
