@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -71,6 +72,10 @@ func (d *Deliveries) saveTally(ctx context.Context) {
 	}
 }
 
+// countUpTo is written out and what is counted is put in the order of an index: PostgreSQL would otherwise look for so many
+// along the whole table, and that for each endpoint that has fewer.
+var countUpTo = strconv.Itoa(CountUpTo)
+
 // Health tells how deliveries to endpoints fare. Endpoints without any are not in the answer.
 func (d *Deliveries) Health(ctx context.Context, ids ...string) (map[string]Health, error) {
 	all := map[string]Health{}
@@ -82,13 +87,13 @@ func (d *Deliveries) Health(ctx context.Context, ids ...string) (map[string]Heal
 			Oldest            int64
 			Delivered, Failed int64
 		}
-		args := []any{CountUpTo, CountUpTo, since, since}
+		args := []any{since, since}
 		for _, id := range chunk {
 			args = append(args, id)
 		}
 		err := d.DB.Select(ctx, &rows, `SELECT e.id AS id,
-			(SELECT COUNT(*) FROM (SELECT 1 FROM deliveries d WHERE d.endpoint_id = e.id AND d.state = 'waiting' LIMIT ?) AS w) AS waiting,
-			(SELECT COUNT(*) FROM (SELECT 1 FROM deliveries d WHERE d.endpoint_id = e.id AND d.state = 'parked' AND d.state <> 'delivered' LIMIT ?) AS p) AS parked,
+			(SELECT COUNT(*) FROM (SELECT 1 FROM deliveries d WHERE d.endpoint_id = e.id AND d.state = 'waiting' ORDER BY d.due_at LIMIT `+countUpTo+`) AS w) AS waiting,
+			(SELECT COUNT(*) FROM (SELECT 1 FROM deliveries d WHERE d.endpoint_id = e.id AND d.state = 'parked' AND d.state <> 'delivered' ORDER BY d.message_id LIMIT `+countUpTo+`) AS p) AS parked,
 			COALESCE((SELECT MIN(d.place) FROM deliveries d WHERE d.endpoint_id = e.id AND d.state = 'waiting'), 0) AS oldest,
 			COALESCE((SELECT SUM(h.delivered) FROM delivery_hours h WHERE h.endpoint_id = e.id AND h.hour >= ?), 0) AS delivered,
 			COALESCE((SELECT SUM(h.failed) FROM delivery_hours h WHERE h.endpoint_id = e.id AND h.hour >= ?), 0) AS failed

@@ -82,6 +82,11 @@ var history = []struct {
 	{10, `INSERT INTO audit_log (id, at, actor_kind, actor, key_id, remote, request_id, action, account, target, outcome, status, started, chain, seq, prev, mac, heads)
 		SELECT substr(id, 1, 35) || part, ms + part, 'key', 'front desk', 'x', '10.0.0.7', id, CASE part WHEN 0 THEN 'operation.submit' ELSE 'message.replay' END,
 			CASE part WHEN 0 THEN '' ELSE '{account}' END, '{identity}', 'done', 202, '', 0, (n - 1) * 3 + part + 1, CAST('' AS BLOB), CAST('' AS BLOB), '' FROM rows, (SELECT 0 AS part UNION SELECT 1 UNION SELECT 2) AS parts`},
-	{500, `INSERT INTO connections (account, status, created_at, connected_at, scopes) SELECT 'more' || n, 'disconnected', ms, ms, 'account.person' FROM rows`},
-	{500, `INSERT INTO api_keys (id, hash, name, scopes, created_at) SELECT id, CAST(id AS BLOB), 'key ' || n, '["messages:read"]', ms FROM rows WHERE n <= 500`},
+	{10, `INSERT INTO connections (account, status, created_at, connected_at, scopes)
+		SELECT 'more' || n, CASE WHEN n % 10 = 0 THEN 'reauthorize' ELSE 'disconnected' END, ms, ms, 'account.person' FROM rows WHERE n <= 10000`},
+	{100, `INSERT INTO api_keys (id, hash, name, scopes, created_at) SELECT id, CAST(id AS BLOB), 'key ' || n, '["messages:read"]', ms FROM rows WHERE n <= 900`},
+	{100, `INSERT INTO endpoints (id, url, description, subjects, enabled, ordered, concurrency, made_by, secret, began, disabled_reason, created_at, changed_at)
+		SELECT id, 'https://bms.example.com/' || n, 'Building ' || n, '["gatehouse.event.>"]', 0, 0, 8, 'front desk', CAST('x' AS BLOB), '{}', 'failing', ms, ms FROM rows WHERE n < 1000`},
+	{100, `INSERT INTO identities (name, status, subject, email, email_verified, telephone, telephone_verified, display_name, due_at, created_at)
+		SELECT 'more-' || n, 'failed', 'subject-' || n, 'admin' || n || '@example.test', 1, '', 0, 'Admin ' || n, 9000000000000, ms FROM rows WHERE n < 1000`},
 }

@@ -16,14 +16,20 @@ import (
 	"gatehouse/internal/sqldb/sqldbtest"
 )
 
-// pageWithin is how long a page may take, however long the history is.
-const pageWithin = 50 * time.Millisecond
+// pageWithin is how long a page may take, however long the history is. A run of all tests shares the machine with others.
+func pageWithin() time.Duration {
+	if thorough {
+		return 50 * time.Millisecond
+	}
+	return 150 * time.Millisecond
+}
 
 // thorough is whether somebody wants to know more than a run of all tests has time for.
 var thorough = os.Getenv("PAGE_MESSAGES") != ""
 
 // Every page of the dashboard and every list of the API answers at once with a long history, on both databases: of
-// 100,000 messages, and for each hundred of them 20 deliveries, 10 operations and 30 entries of the audit log. With
+// 100,000 messages, and for each hundred of them 20 deliveries, 10 operations and 30 entries of the audit log; with 10,000
+// connections and 1000 endpoints and identities. With
 // PAGE_MESSAGES it is as many as that says, the lists are bounded in time too, and every answer is asked for seven times:
 // PostgreSQL makes another plan of a query when it has seen it more often.
 func TestPagesAreFastWithALongHistory(t *testing.T) {
@@ -114,6 +120,9 @@ func pagesWithFilters(tn *tenant, next string, spans []string) []string {
 // listsWithFilters are the lists of the API that grow with what happens, also bounded by spans of time.
 func listsWithFilters(tn *tenant, spans []string) []string {
 	var paths []string
+	for _, list := range []string{"/v1/connections", "/v1/endpoints", "/v1/identities"} {
+		paths = append(paths, list+"?limit=50")
+	}
 	for list, filters := range map[string][]string{
 		"/v1/messages": {
 			"account=" + tn.account, "account=nobody", "person=Person+7&door=Door+3", "person=nobody", "subject=gatehouse.operation.%3E",
@@ -149,7 +158,7 @@ func listsWithFilters(tn *tenant, spans []string) []string {
 func (g *gateway) fast(what string, ask func() answer) {
 	g.t.Helper()
 	best, worst, status := time.Hour, time.Duration(0), 0
-	for i := 0; i == 0 || i < 7 && (thorough || best > pageWithin); i++ {
+	for i := 0; i == 0 || i < 7 && (thorough || best > pageWithin()); i++ {
 		a, took := timed(ask)
 		best, worst, status = min(best, took), max(worst, took), a.status
 		if a.status >= 500 {
@@ -157,7 +166,7 @@ func (g *gateway) fast(what string, ask func() answer) {
 		}
 	}
 	g.t.Logf("%6.1f ms  %6.1f ms  %d  %s", milliseconds(best), milliseconds(worst), status, what)
-	if best > pageWithin {
+	if best > pageWithin() {
 		g.t.Errorf("%s took %v", what, best)
 	}
 }
