@@ -56,5 +56,5 @@ function first(id) {
   return true
 }
 
-const [host, port] = (process.env.ADDR ?? '127.0.0.1:8090').split(':')
+const [host, port] = (process.env.ADDR ?? '127.0.0.1:8095').split(':')
 server.listen(Number(port), host, () => console.log(`listening on http://${host}:${server.address().port}`))

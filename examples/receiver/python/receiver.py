@@ -59,7 +59,7 @@ class Receiver(BaseHTTPRequestHandler):
         pass
 
 
-host, port = os.environ.get("ADDR", "127.0.0.1:8090").rsplit(":", 1)
+host, port = os.environ.get("ADDR", "127.0.0.1:8095").rsplit(":", 1)
 server = ThreadingHTTPServer((host, int(port)), Receiver)
 print(f"listening on http://{host}:{server.server_port}", flush=True)
 server.serve_forever()
