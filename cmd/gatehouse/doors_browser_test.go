@@ -187,6 +187,7 @@ func TestIdentitiesAndDoorsInABrowser(t *testing.T) {
 	dd.Faults().Reset()
 	b.click(".said.bad button")
 	b.see("tbody th a")
+	b.eventually("the doors stand beside why they did not", `!document.querySelector(".said.bad")`)
 
 	for _, c := range complaints() {
 		if !strings.Contains(c, "Failed to load resource") { // refused forms, and a Doordeck that fails
@@ -194,6 +195,14 @@ func TestIdentitiesAndDoorsInABrowser(t *testing.T) {
 		}
 	}
 	nothingSecret(t, g, dd, code)
+	// Without a script the doors, and who has one, are pages that a link leads to.
+	for path, want := range map[string]string{"/doors/reception": "Boat Shed", "/doors/reception/" + doordecksim.LockFront: "Take access away"} {
+		session := g.session(adminToken)
+		page, live := string(g.paged(session, http.MethodGet, path, "").body), string(g.paged(session, http.MethodGet, path+"/live", "").body)
+		if !strings.Contains(page, `<noscript><p><a class="button" href="`+path+`/live`) || !strings.Contains(live, "</html>") || !strings.Contains(live, want) {
+			t.Errorf("%s does without a script:\n%s\n%s", path, page, live)
+		}
+	}
 	whatASmallKeySees(t, g)
 	administratorsOnly(t, g)
 }

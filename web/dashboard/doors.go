@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -90,8 +91,9 @@ type doorListPage struct {
 	Next     string
 	First    bool
 	Search   string
-	// Live is where the doors come from.
-	Live string
+	// Live is where the doors come from, and Asked tells that Doordeck was asked for this very page.
+	Live  string
+	Asked bool
 }
 
 // fewDoors are so many that nobody needs to search them.
@@ -117,14 +119,16 @@ func (d *Dashboard) doorListLive(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	page.Asked = true
+	title, piece := "Doors of "+page.Identity.Name, piece(c, "live") // without a script it is looked at as a page
 	err = asking(c, func() (err error) {
 		page.Items, page.Next, err = d.Identities.DoorsPage(c)
 		return err
 	})
 	if err != nil {
-		return d.again(c, err, "doorlist", "live", "", page)
+		return d.again(c, err, "doorlist", piece, title, page)
 	}
-	return d.part(c, "doorlist", "live", page)
+	return d.render(c, http.StatusOK, "doorlist", piece, title, page)
 }
 
 func (d *Dashboard) doorListPage(c echo.Context) (doorListPage, error) {
@@ -141,6 +145,8 @@ func (d *Dashboard) doorListPage(c echo.Context) (doorListPage, error) {
 type doorPage struct {
 	Identity identity
 	Lock     string
+	// Known is the door's name, "" where it is not known without asking Doordeck.
+	Known string
 	// Door and Users are nil until Doordeck has said them.
 	Door  *sharing.Door
 	Users []doorUser
@@ -148,8 +154,9 @@ type doorPage struct {
 	Next     string
 	First    bool
 	NotAdmin bool
-	// Live is where what Doordeck says comes from.
+	// Live is where what Doordeck says comes from, and Asked tells that it was asked for this very page.
 	Live  string
+	Asked bool
 	Share *shareForm
 	// Revoke are the users whose access is about to end.
 	Revoke []string
@@ -195,7 +202,7 @@ func (d *Dashboard) door(c echo.Context) error {
 		return err
 	}
 	page.Live = page.Path() + "/live?" + url.Values{"limit": {peopleAtOnce}, "after": {c.QueryParam("after")}}.Encode()
-	return d.show(c, "door", "Door", page)
+	return d.show(c, "door", cmp.Or(page.Known, "Door"), page)
 }
 
 // doorLive is what Doordeck says of it, and of who has it.
@@ -204,11 +211,12 @@ func (d *Dashboard) doorLive(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	page.Live = c.Request().URL.RequestURI()
+	page.Live, page.Asked = c.Request().URL.RequestURI(), true
+	title, piece := cmp.Or(page.Known, "Door"), piece(c, "live") // without a script it is looked at as a page
 	if err := asking(c, func() error { return d.askDoor(c, &page) }); err != nil {
-		return d.again(c, err, "door", "live", "", page)
+		return d.again(c, err, "door", piece, title, page)
 	}
-	return d.part(c, "door", "live", page)
+	return d.render(c, http.StatusOK, "door", piece, title, page)
 }
 
 func (d *Dashboard) doorPage(c echo.Context) (doorPage, error) {
@@ -216,7 +224,8 @@ func (d *Dashboard) doorPage(c echo.Context) (doorPage, error) {
 	if err != nil {
 		return doorPage{}, err
 	}
-	return doorPage{Identity: d.identityOf(found), Lock: lock, First: c.QueryParam("after") == "", ID: operationID()}, nil
+	known := d.Identities.Of.DoorName(found.Name, lock)
+	return doorPage{Identity: d.identityOf(found), Lock: lock, Known: known, First: c.QueryParam("after") == "", ID: operationID()}, nil
 }
 
 func doorsPath(identity string) string { return "/doors/" + url.PathEscape(identity) }

@@ -21,10 +21,11 @@ const lookAt = 2000
 type messagesPage struct {
 	Items []row
 	Query url.Values
-	// More is the address of what is further back, "" at the end, and Found says whether anything was found so far.
-	More  string
-	Page  events.Page
-	Found bool
+	// More is the address of what is further back, "" at the end, Older that of a whole page of it, and Found says whether
+	// anything was found so far.
+	More, Older string
+	Page        events.Page
+	Found       bool
 	// Live is where new messages come from, "" when the filter ends before now.
 	Live     string
 	Filtered bool
@@ -107,7 +108,7 @@ func (d *Dashboard) readMessages(c echo.Context) (messagesPage, error) {
 		if page.Found {
 			next.Set("found", "yes")
 		}
-		page.More = "/messages/more?" + next.Encode()
+		page.More, page.Older = "/messages/more?"+next.Encode(), "/messages?"+next.Encode()
 	}
 	return page, nil
 }

@@ -20,6 +20,9 @@ type need struct {
 	Path, Do string
 }
 
+// ID is the need's in the page, so that who has the focus on its link keeps it when others come and go.
+func (n need) ID() string { return "need-" + strings.ReplaceAll(n.Path+"-"+n.Title, " ", "-") }
+
 const (
 	mostNeeds = 50
 	// endsSoon is how long before a chain's end somebody should know that it has not been renewed.

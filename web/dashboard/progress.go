@@ -13,6 +13,8 @@ import (
 type progressPage struct {
 	sharing.Answer
 	Done int // people
+	// Door is the door's name, "" where it is not known without asking Doordeck.
+	Door string
 }
 
 // Path is where the door is.
@@ -65,7 +67,7 @@ func (d *Dashboard) progressPage(c echo.Context) (progressPage, error) {
 	if err == nil && (found.Identity != c.Param("name") || !strings.EqualFold(found.Lock, c.Param("lock"))) {
 		err = sharing.ErrNoOperation
 	}
-	page := progressPage{Answer: found}
+	page := progressPage{Answer: found, Door: d.Identities.Of.DoorName(found.Identity, found.Lock)}
 	for _, r := range found.Results {
 		if r.Status == sharing.Applied || r.Status == sharing.Confirmed {
 			page.Done++

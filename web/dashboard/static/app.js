@@ -98,8 +98,15 @@ document.addEventListener("submit", (e) => {
   if (!text || !button) return;
   if (button.getAttribute("aria-disabled") === "true") { e.preventDefault(); return; }
   button.setAttribute("aria-disabled", "true");
+  button.dataset.idle ??= button.textContent;
   button.textContent = text;
 });
+// When the answer did not come, or one has come back from it, the form can be sent again.
+const rested = () => {
+  for (const button of document.querySelectorAll("[data-idle]")) { button.removeAttribute("aria-disabled"); button.textContent = button.dataset.idle; }
+};
+addEventListener("pageshow", (e) => { if (e.persisted) rested(); });
+document.addEventListener("htmx:error", (e) => { if (e.target.closest?.("[data-busy]")) rested(); });
 
 // Moments of the filter: typed in the viewer's zone, sent in UTC. What is empty is not sent.
 for (const input of document.querySelectorAll("input[data-utc]")) {
@@ -148,17 +155,26 @@ addEventListener("pageshow", () => { for (const input of document.querySelectorA
 const mostRows = 500;
 for (const tail of document.querySelectorAll("[data-live]")) {
   const state = tail.querySelector(".live-state"), button = tail.querySelector("[data-pause]"), rows = document.getElementById("rows");
-  let source, last = "", missed = 0;
+  let source, again, last = "", missed = 0;
   const say = (tone, text) => { state.replaceChildren(Object.assign(document.createElement("span"), { className: "dot " + tone }), text); };
   const connect = () => {
     const url = new URL(tail.dataset.live, location.href);
     if (last) url.searchParams.set("after", last);
     source = new EventSource(url);
     source.onopen = () => { missed = 0; say("good", "Live"); };
-    source.onerror = () => {
-      // Refused: the session has ended, or too many look on. The browser does not try again.
-      if (source.readyState === EventSource.CLOSED) say("bad", "Ended: reload the page");
-      else if (++missed > 2) say("warn", "Reconnecting …");
+    source.onerror = async () => {
+      if (source.readyState !== EventSource.CLOSED) {
+        if (++missed > 2) say("warn", "Reconnecting …");
+        return;
+      }
+      // It was answered with an error, after which the browser does not try again: the session has ended, or the gateway
+      // is being started anew behind a proxy.
+      const mine = source, answer = await fetch(url).catch(() => null);
+      answer?.body?.cancel();
+      if (source !== mine) return; // paused meanwhile
+      if (answer && [401, 403, 404].includes(answer.status)) { say("bad", "Ended: reload the page"); return; }
+      say("warn", "Reconnecting …");
+      again = setTimeout(connect, 5000);
     };
     source.addEventListener("message", (e) => {
       last = e.lastEventId;
@@ -177,10 +193,10 @@ for (const tail of document.querySelectorAll("[data-live]")) {
   };
   button.hidden = false;
   button.addEventListener("click", () => {
-    if (source) { source.close(); source = null; say("idle", "Paused"); button.textContent = "Go on"; }
+    if (source) { source.close(); source = null; clearTimeout(again); say("idle", "Paused"); button.textContent = "Go on"; }
     else { connect(); button.textContent = "Pause"; }
   });
-  addEventListener("pagehide", () => source?.close());
+  addEventListener("pagehide", () => { source?.close(); clearTimeout(again); });
   connect();
 }
 
