@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -114,6 +115,14 @@ func TestWhatAPageShowsGoesWithItsKey(t *testing.T) {
 	path := "/doors/" + b.identity + "/" + doordecksim.LockFront + "/operations/" + a.operation
 	if a := g.paged(session, http.MethodGet, path, ""); a.status != http.StatusNotFound {
 		t.Errorf("an operation below another identity: %d", a.status)
+	}
+	hash := sha256.Sum256([]byte(session.Value))
+	path = fmt.Sprintf("/sessions/%x/end", hash[:8])
+	if a := g.paged(g.session(g.key(map[string]any{"scopes": readingScopes})), http.MethodPost, path, ""); a.status != http.StatusNotFound {
+		t.Errorf("ending a session of another key: %d", a.status)
+	}
+	if a := g.paged(g.session(adminToken), http.MethodPost, path, ""); a.status != http.StatusSeeOther {
+		t.Errorf("ending one of the same key: %d", a.status)
 	}
 }
 
