@@ -221,6 +221,31 @@ func TestReplay(t *testing.T) {
 	})
 }
 
+// What was committed at since is replayed, and what was at until is not: spans that touch have no message twice.
+func TestReplayEndsBeforeUntil(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		o, b := newOffice(t, db, keysetFile(t)), newBMS(t)
+		e, _ := o.endpoint(b.URL)
+		var at []time.Time
+		for range 3 {
+			id := o.say(1)[0]
+			at = append(at, time.UnixMilli(o.count(`SELECT at FROM messages WHERE id = ?`, id)))
+			await(t, "the next millisecond", func() bool { return time.Now().UnixMilli() > at[len(at)-1].UnixMilli() })
+		}
+		o.settled()
+		for _, row := range []struct {
+			since, until time.Time
+			want         int64
+		}{{at[0], at[2].Add(time.Millisecond), 3}, {at[0], at[2], 2}, {at[1], at[2], 1}, {at[2], at[2].Add(time.Millisecond), 1}} {
+			done, err := o.Replay(t.Context(), e.ID, webhooks.ReplayRequest{Since: row.since, Until: row.until}, webhooks.Limits{})
+			if err != nil || done.Deliveries != row.want {
+				t.Errorf("from %v to %v: %+v, %v; want %d", row.since, row.until, done, err, row.want)
+			}
+			o.settled()
+		}
+	})
+}
+
 // A message that is replayed before it is fanned out is delivered once by either.
 func TestReplayOverlapsTheFanOut(t *testing.T) {
 	o, b := newOffice(t, sqldbtest.SQLite(t), keysetFile(t)), newBMS(t)

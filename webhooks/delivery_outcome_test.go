@@ -5,10 +5,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"gatehouse/internal/egress"
 	"gatehouse/internal/sqldb/sqldbtest"
+	"gatehouse/standardwebhooks"
 	"gatehouse/webhooks"
 )
 
@@ -154,5 +156,39 @@ func TestDeliveriesKeepSecrets(t *testing.T) {
 		if strings.Contains(shown, planted) {
 			t.Errorf("%q is shown", planted)
 		}
+	}
+}
+
+// The secret before a rotation does not sign alone: where the current one cannot be opened, nothing is sent. Where the old
+// one cannot be, the current one signs without it.
+func TestWhatASecretThatCannotBeOpenedSigns(t *testing.T) {
+	for column, want := range map[string]webhooks.Outcome{"secret": webhooks.OutcomeUnsigned, "old_secret": webhooks.OutcomeDelivered} {
+		t.Run(column, func(t *testing.T) {
+			o, b := newOffice(t, sqldbtest.SQLite(t), keysetFile(t)), newBMS(t)
+			e, old := o.endpoint(b.URL)
+			_, fresh, err := o.endpoints.RotateSecret(t.Context(), e.ID, webhooks.Limits{})
+			must(t, err)
+			for _, damage := range []string{`UPDATE endpoints SET ` + column + ` = x'00'`, `UPDATE endpoint_version SET version = version + 1`} {
+				_, err := o.db.Writer().ExecContext(t.Context(), damage)
+				must(t, err)
+			}
+			id := o.say(1)[0]
+			await(t, "an attempt", func() bool { return len(o.delivery(id, e).Tried) > 0 })
+			if got := o.delivery(id, e).Tried[0].Outcome; got != want {
+				t.Errorf("it is %s, want %s", got, want)
+			}
+			hits := b.got()
+			if want == webhooks.OutcomeUnsigned {
+				if len(hits) != 0 {
+					t.Error("it was sent all the same")
+				}
+				return
+			}
+			for secret, valid := range map[*standardwebhooks.Secret]bool{&fresh: true, &old: false} {
+				if _, err := standardwebhooks.Verify(hits[0].header, hits[0].body, time.Now(), standardwebhooks.Tolerance, *secret); (err == nil) != valid {
+					t.Errorf("by the fresh secret %v: %v", secret == &fresh, err)
+				}
+			}
+		})
 	}
 }

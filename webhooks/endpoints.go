@@ -97,9 +97,7 @@ func (e *Endpoints) Current(ctx context.Context) (EndpointSet, error) {
 	set := e.setOf(rows)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if version > e.version {
-		e.version, e.known = version, set
-	}
+	e.version, e.known = version, set // of who was slower the number is older, and the rows are read once more
 	return set, nil
 }
 
