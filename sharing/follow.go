@@ -120,17 +120,20 @@ func (k *look) queued(ctx context.Context, op *operation, p *part, overtaken boo
 	switch {
 	case overtaken:
 		p.Status, p.Error = Cancelled, whyOvertaken
-	case holds && p.GuardAt <= now:
-		p.Status, p.ExpiresAt = Confirmed, 0
+	case holds && p.GuardAt <= now && !k.feared(ctx, op, p, 0):
+		k.confirm(ctx, p)
 		op.arrived = append(op.arrived, p.UserID)
 	case k.has == nil && now < p.ExpiresAt+soonFor.Milliseconds():
 		// Nothing is known. Once it is over, it is still worth asking for a time how it ended.
 	case p.EndAt != 0 && now >= p.EndAt:
 		p.Status = Expired
-	case now < p.ExpiresAt:
-		if holds { // or it was so before: what was asked earlier and waits for the door as well could still come first
-			k.arriving(ctx, p, arrives)
-		}
+	case now < p.ExpiresAt && (p.GuardAt == 0 || !k.connected(ctx)):
+		// The door will get it.
+	case now < p.ExpiresAt && now < p.GuardAt: // what was asked earlier and waits for the door as well could still come first
+		p.GuardAt = min(p.GuardAt, max(k.at.Add(arrives).UnixMilli(), op.FollowedAt))
+	case now < p.ExpiresAt && now < p.GuardAt+landed.Milliseconds(): // it may be on its way
+	case now < p.ExpiresAt: // something that was asked earlier came after it
+		op.again(p, k.at)
 	case op.Waits && now < op.DeadlineAt:
 		p.Status = Accepted // the chain of certificates allowed no longer wait
 	default:
@@ -138,27 +141,57 @@ func (k *look) queued(ctx context.Context, op *operation, p *part, overtaken boo
 	}
 }
 
-// arriving shortens the time for which something earlier that waits for the door is feared: once the door is
-// connected, it arrives within moments, in order.
-func (k *look) arriving(ctx context.Context, p *part, within time.Duration) {
-	soon := k.at.Add(within).UnixMilli()
-	if p.GuardAt <= soon {
-		return
+// confirm ends what has waited for the door and is shown by its list. It may have been so before, when the door is still
+// away: then what waits is feared for as long as it waits; else it arrives within moments.
+func (k *look) confirm(ctx context.Context, p *part) {
+	within := arrives
+	if p.Tries > 1 { // one of them may be on its way
+		within = landed
 	}
+	p.Status = Confirmed
+	k.lands(ctx, p, within)
+}
+
+// lands notes that what was signed for a person arrives within a time, where the door is connected.
+func (k *look) lands(ctx context.Context, p *part, within time.Duration) {
+	if k.connected(ctx) {
+		p.ExpiresAt = min(p.ExpiresAt, k.at.Add(within).UnixMilli())
+	}
+}
+
+// feared tells whether something may still arrive although the time for which it was feared is over: that was cut short when the
+// door was connected, and it has gone away again. Own is when the last that was signed for the person ends.
+func (k *look) feared(ctx context.Context, op *operation, p *part, own int64) bool {
+	if p.GuardAt == 0 || k.connected(ctx) {
+		return false
+	}
+	alive, err := k.store.alive(ctx, op)
+	if err != nil {
+		return true
+	}
+	p.GuardAt = max(p.GuardAt, own, alive[p.UserID].until())
+	return p.GuardAt > k.at.UnixMilli()
+}
+
+// connected tells whether the door is: what waits for it arrives within moments then, in order.
+func (k *look) connected(ctx context.Context) bool {
 	lock, err := k.locks.get(ctx, k.session, k.lane, true)
-	if err == nil && lock.Connected {
-		p.GuardAt = soon
-	}
+	return err == nil && lock.Connected
 }
 
 // watched settles somebody of whom something may still arrive at the door: of an operation before, where this one
 // is done; of this one itself, where its outcome was not learned.
 func (k *look) watched(ctx context.Context, op *operation, p *part, overtaken bool) {
 	now, done := k.at.UnixMilli(), p.Error == "" || p.Error == whyUndone
-	if !overtaken && k.has != nil {
-		k.arriving(ctx, p, landed)
-	}
 	over := now >= p.GuardAt
+	if !overtaken && k.has != nil {
+		if soon := k.at.Add(landed).UnixMilli(); p.GuardAt > soon && k.connected(ctx) {
+			p.GuardAt = soon
+		}
+		if over = over && !k.feared(ctx, op, p, p.ExpiresAt); over {
+			k.lands(ctx, p, landed)
+		}
+	}
 	switch {
 	case overtaken && done:
 		p.Status, p.Error = Applied, ""
@@ -173,11 +206,10 @@ func (k *look) watched(ctx context.Context, op *operation, p *part, overtaken bo
 		}
 	case op.holds(p, k.has, k.at):
 		if over {
-			p.Status, p.Error, p.ExpiresAt = Applied, "", 0
+			p.Status, p.Error = Applied, ""
 		}
 	case done:
-		p.Status, p.Error = Accepted, whyUndone
-		op.DeadlineAt = max(op.DeadlineAt, k.at.Add(usualAge).UnixMilli())
+		op.again(p, k.at)
 	case over && p.Error == whyOvertaken:
 		p.Status = Cancelled
 	case over && op.Waits && p.Error != whyRefused:
@@ -185,4 +217,10 @@ func (k *look) watched(ctx context.Context, op *operation, p *part, overtaken bo
 	case over:
 		p.Status = Failed
 	}
+}
+
+// again has something sent once more that was undone, also when its time was over.
+func (o *operation) again(p *part, now time.Time) {
+	p.Status, p.Error = Accepted, whyUndone
+	o.DeadlineAt = max(o.DeadlineAt, now.Add(usualAge).UnixMilli())
 }

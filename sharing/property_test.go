@@ -20,9 +20,15 @@ type machine struct {
 	t      *testing.T
 	c      *cloud
 	d      *desk
+	late   *late
 	online bool
 	asked  []string
 	log    []string // what happened
+}
+
+// arrive lets the first that was lost arrive.
+func (m *machine) arrive() {
+	m.note("what was lost arrives: %s", m.late.arrive(m.t))
 }
 
 func (m *machine) note(format string, args ...any) {
@@ -77,13 +83,14 @@ func TestWhateverHappensTheDoorHasWhomTheOutcomesSay(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		c := newCloud(t, doordecksim.Options{Strict: true})
+		l := newLate(t, c)
 		for i := range 3 {
 			_, err := c.AddUser(doordecksim.User{Subject: fmt.Sprintf("guest-%d", i)})
 			must(t, err)
 		}
 		keys := keyset(t)
 		db := sqldbtest.SQLite(t)
-		m := &machine{t: t, c: c, d: newDesk(t, db, keys, c), online: true}
+		m := &machine{t: t, c: c, d: newDesk(t, db, keys, c), late: l, online: true}
 		rt.Repeat(map[string]func(*rapid.T){
 			"share":  func(t *rapid.T) { m.ask(t, sharing.Share) },
 			"revoke": func(t *rapid.T) { m.ask(t, sharing.Revoke) },
@@ -105,18 +112,27 @@ func TestWhateverHappensTheDoorHasWhomTheOutcomesSay(t *testing.T) {
 				m.note("%s", name)
 				mishaps[name](c.Faults())
 			},
-			"restart": func(*rapid.T) { m.note("restart"); m.d.restart(t, keys) },
+			"one is late":  func(*rapid.T) { m.note("one is late"); l.loses++ },
+			"late arrives": func(*rapid.T) { m.arrive() },
+			"restart":      func(*rapid.T) { m.note("restart"); m.d.restart(t, keys) },
 		})
 		c.Faults().Reset()
+		l.loses = 0
 		must(t, c.SetOnline(front, true))
-		m.settle(rt)
+		m.settle(rt, rapid.IntRange(0, 6).Draw(rt, "late by"))
+		for len(l.lost) > 0 {
+			m.arrive()
+		}
 		m.check(rt)
 	})
 }
 
-// settle lets time pass until everything has ended.
-func (m *machine) settle(t *rapid.T) {
-	for range 60 {
+// settle lets time pass until everything has ended. What is lost still arrives after some steps.
+func (m *machine) settle(t *rapid.T, late int) {
+	for n := range 80 {
+		for n == late && len(m.late.lost) > 0 {
+			m.arrive()
+		}
 		m.step()
 		open := 0
 		for _, id := range m.asked {
@@ -127,7 +143,11 @@ func (m *machine) settle(t *rapid.T) {
 		if open == 0 {
 			return
 		}
-		m.pass(8 * time.Second)
+		if n < 60 {
+			m.pass(8 * time.Second)
+		} else { // what a late revoke has undone may wait for as long as it was asked to
+			m.pass(10 * time.Minute)
+		}
 	}
 	m.fail(t, "it does not end")
 }

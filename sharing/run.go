@@ -199,9 +199,6 @@ func (r *run) recheck(ctx context.Context) bool {
 	for _, p := range r.op.with(Running) {
 		switch {
 		case err == nil && r.op.holds(p, has, r.now()):
-			if p.Tries == 1 { // this was it
-				p.ExpiresAt = 0
-			}
 			r.settle(p)
 		default: // a list that is refused tells nothing: sending it again will
 			p.Status = Accepted
@@ -214,7 +211,7 @@ func (r *run) recheck(ctx context.Context) bool {
 func (r *run) settle(p *part) {
 	p.Error = ""
 	p.Status = Applied
-	if p.GuardAt = r.alive[p.UserID].until; p.GuardAt > r.now().UnixMilli() {
+	if p.GuardAt = r.alive[p.UserID].until(); p.GuardAt > r.now().UnixMilli() {
 		p.Status = watched
 	}
 }
@@ -245,9 +242,12 @@ func (r *run) find(ctx context.Context) bool {
 
 // lock asks what the lock can do and what the identity is there.
 func (r *run) lock(ctx context.Context) (doordeck.Lock, bool) {
-	lock, err := r.locks.get(ctx, r.session, laneOf(r.op), r.op.Waits)
+	lock, err := r.locks.get(ctx, r.session, laneOf(r.op), r.op.Waits || r.feared())
 	switch {
 	case err == nil && lock.Role == doordeck.RoleAdmin:
+		if lock.Connected {
+			r.landing()
+		}
 		return lock, true
 	case err == nil:
 		r.fail(r.op.with(Accepted), whyNotAdmin)
@@ -258,6 +258,25 @@ func (r *run) lock(ctx context.Context) (doordeck.Lock, bool) {
 		r.fail(r.op.with(Accepted), whyRefused)
 	}
 	return lock, false
+}
+
+// feared tells whether something that has ended may still wait for the door.
+func (r *run) feared() bool {
+	for _, s := range r.alive {
+		if s.ended > 0 && s.queued(r.now()) {
+			return true
+		}
+	}
+	return false
+}
+
+// landing shortens the time for which what has ended is feared: once the door is connected, it arrives within moments.
+func (r *run) landing() {
+	soon := r.now().Add(landed).UnixMilli()
+	for user, s := range r.alive {
+		s.ended = min(s.ended, soon)
+		r.alive[user] = s
+	}
 }
 
 // unlock opens the door, once.

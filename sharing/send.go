@@ -103,13 +103,13 @@ func (r *run) mode(p *part, lock doordeck.Lock, now time.Time) (until time.Time,
 	earlier := r.alive[p.UserID]
 	until = when(r.op.endsAt(p))
 	switch {
-	case earlier.queued && r.op.Type == Revoke:
-		if after := when(earlier.until).Add(outlive); after.After(until) {
+	case earlier.queued(now) && r.op.Type == Revoke:
+		if after := when(earlier.until()).Add(outlive); after.After(until) {
 			until = after
 		}
-	case earlier.queued && !r.op.Waits:
+	case earlier.queued(now) && !r.op.Waits:
 		return until, false, false
-	case earlier.queued:
+	case earlier.queued(now):
 	case !r.op.Waits, lock.Connected && p.Error != whyOffline && p.Error != whyNoAnswer:
 		return until, false, true
 	}
@@ -237,7 +237,10 @@ func (r *run) learn(ctx context.Context, u *unit) {
 	switch {
 	case u.err == nil && u.outcome == doordeck.Queued:
 		for _, p := range u.people {
-			p.Status, p.Error, p.GuardAt = Queued, "", r.alive[p.UserID].until
+			earlier := r.alive[p.UserID]
+			if p.Status, p.Error, p.GuardAt = Queued, "", earlier.until(); earlier.lost { // it need not be in order
+				r.op.FollowedAt = r.now().Add(landed).UnixMilli()
+			}
 		}
 	case u.err == nil:
 		for i, p := range u.people {

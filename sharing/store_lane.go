@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"gatehouse/events"
 )
@@ -103,16 +104,24 @@ func (s *store) allDue(ctx context.Context) error {
 	})
 }
 
-// signed is what can still reach the door for one person.
+// signed is what can still reach the door for one person: when the last of it ends, of operations that are open, and of
+// those that have ended, which nobody looks after any more.
 type signed struct {
-	// until is when the last of it ends.
-	until int64
-	// queued tells that some of it waits at Doordeck for the door, and is not just on its way.
-	queued bool
+	open, ended int64
+	// lost tells that of some of it no answer came, so that it may still be on its way to Doordeck.
+	lost bool
 }
 
+func (s signed) until() int64 { return max(s.open, s.ended) }
+
+// queued tells that some of it may wait at Doordeck for the door, and is not just on its way. Less may be left of what
+// waits; then it ends before the revoke is given up that is tried until then.
+func (s signed) queued(now time.Time) bool { return s.until()-now.UnixMilli() > landed.Milliseconds() }
+
 // aliveFor is what can still reach a door, by people, of operations but one.
-const aliveFor = `SELECT p.user_id, MAX(p.expires_at) AS expires_at FROM operations o JOIN operation_parts p ON p.operation = o.id
+const aliveFor = `SELECT p.user_id, CASE WHEN o.stage = 'done' THEN 1 ELSE 0 END AS ended, MAX(p.expires_at) AS expires_at,
+	MAX(CASE WHEN p.tries = 1 AND p.status IN ('queued', 'confirmed') THEN 0 ELSE 1 END) AS lost
+	FROM operations o JOIN operation_parts p ON p.operation = o.id
 	WHERE o.identity = ? AND o.lock = ? AND o.alive_at > 0 AND o.alive_at > ? AND o.id <> ? AND p.expires_at > ? AND p.user_id <> ''`
 
 // alive returns what other operations have signed for people and can still reach the lane's door. One revoke
@@ -121,20 +130,28 @@ func (s *store) alive(ctx context.Context, o *operation) (map[string]signed, err
 	now := s.now().UnixMilli()
 	var rows []struct {
 		UserID    string `db:"user_id"`
-		ExpiresAt int64  `db:"expires_at"`
+		Ended     bool
+		ExpiresAt int64 `db:"expires_at"`
+		Lost      bool
 	}
 	undoes := ``
 	if o.Type == Revoke {
 		undoes = ` AND o.type = 'share'`
 	}
-	err := s.db.Select(ctx, &rows, aliveFor+undoes+` GROUP BY p.user_id`, o.Identity, o.Lock, now, o.ID, now)
+	err := s.db.Select(ctx, &rows, aliveFor+undoes+` GROUP BY 1, 2`, o.Identity, o.Lock, now, o.ID, now)
 	if err != nil {
 		return nil, fmt.Errorf("reading what can still reach the door: %w", err)
 	}
 	found := make(map[string]signed, len(rows))
 	for _, r := range rows {
-		// Less may be left of what waits; then it ends before the revoke is given up that is tried until then.
-		found[r.UserID] = signed{until: r.ExpiresAt, queued: r.ExpiresAt-now > landed.Milliseconds()}
+		of := found[r.UserID]
+		of.lost = of.lost || r.Lost
+		if r.Ended {
+			of.ended = r.ExpiresAt
+		} else {
+			of.open = r.ExpiresAt
+		}
+		found[r.UserID] = of
 	}
 	return found, nil
 }
