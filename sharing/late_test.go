@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,9 +18,11 @@ import (
 
 // late loses operations on their way to Doordeck, where they arrive later all the same.
 type late struct {
-	c     *cloud
-	own   *http.Transport
-	loses int // how many of the next
+	c   *cloud
+	own *http.Transport
+
+	mu    sync.Mutex // a few operations are sent at one time
+	loses int        // how many of the next
 	lost  []lost
 }
 
@@ -38,18 +41,29 @@ func newLate(t testing.TB, c *cloud) *late {
 }
 
 func (l *late) RoundTrip(r *http.Request) (*http.Response, error) {
-	if l.loses == 0 || !strings.HasSuffix(r.URL.Path, "/execute") {
+	if !strings.HasSuffix(r.URL.Path, "/execute") || !l.loseOne() {
 		return l.own.RoundTrip(r)
 	}
-	l.loses--
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return nil, err
 	}
 	again := r.Clone(context.Background())
 	again.Body = io.NopCloser(bytes.NewReader(body))
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.lost = append(l.lost, lost{again, l.c.Now().Add(30 * time.Second)})
 	return nil, io.ErrUnexpectedEOF
+}
+
+func (l *late) loseOne() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.loses == 0 {
+		return false
+	}
+	l.loses--
+	return true
 }
 
 // arrive lets the first that was lost arrive, and says how.
