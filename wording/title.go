@@ -86,7 +86,7 @@ func (s Subject) Title(data json.RawMessage) string {
 	switch s.Kind {
 	case "":
 	case "notification":
-		title = "Notification: " + strings.Join(s.happened[:len(s.happened)-1], " ") + " " + past(s.last())
+		title = "Notification: " + resource(s.happened[:len(s.happened)-1]) + " " + past(s.last())
 	case "event":
 		title = s.eventTitle(d.Label)
 	case "operation":
@@ -121,6 +121,18 @@ func (s Subject) status() string {
 		return in
 	}
 	return s.happened[0]
+}
+
+// resource names DoorFlow's resource types, whose names stand as one word in a subject.
+func resource(tokens []string) string {
+	switch name := strings.Join(tokens, " "); name {
+	case "perimeterevent":
+		return "perimeter event"
+	case "personcredential":
+		return "person’s credential"
+	default:
+		return name
+	}
 }
 
 // past says what DoorFlow's actions did.
