@@ -90,6 +90,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 			fmt.Fprintln(stderr, "gatehouse:", oneLine(wrong))
 			return exitUsage
 		}
+		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+			err = errors.New("interrupted")
+		}
 		if !errors.Is(err, errReported) {
 			fmt.Fprintln(stderr, "gatehouse:", oneLine(err))
 		}

@@ -131,7 +131,7 @@ func (c *client) send(ctx context.Context, method, path string, query url.Values
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	resp, err := ask(req)
+	resp, err := askWithin(req, silence+preferred(header))
 	if err != nil {
 		return nil, c.unreached(err)
 	}
@@ -149,6 +149,8 @@ func (c *client) unreached(err error) error {
 		err = u.Err // which does not repeat the URL
 	}
 	switch {
+	case errors.Is(err, context.Canceled):
+		return err
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("%s: %w; start one there with gatehouse serve, or set GATEHOUSE_URL to where it runs", where, syscall.ECONNREFUSED)
 	case errors.As(err, new(*net.DNSError)):

@@ -83,9 +83,9 @@ func (c *doorsCommand) users(ctx context.Context, t *terminal) error {
 	if c.JSON {
 		return writeJSON(t.out, users)
 	}
-	w := t.table("USER", "ROLE", "EMAIL", "NAME", "FROM", "UNTIL")
+	w := t.table("USER", "ROLE", "UNTIL", "NAME", "EMAIL", "FROM")
 	for _, u := range users {
-		w.row(u.User, u.Role, orDash(u.Email), orDash(u.DisplayName), u.Start, forEver(u.End))
+		w.row(u.User, u.Role, forEver(t, u.End), orDash(u.DisplayName), orDash(u.Email), u.Start)
 	}
 	return w.print()
 }
@@ -108,9 +108,9 @@ func yes(b bool) string {
 	return "no"
 }
 
-func forEver(t time.Time) string {
-	if t.IsZero() {
+func forEver(t *terminal, until time.Time) string {
+	if until.IsZero() {
 		return "for ever"
 	}
-	return local(t)
+	return t.when(until)
 }

@@ -96,7 +96,11 @@ func (c *endpointDelivery) Run(ctx context.Context, t *terminal) error {
 	if c.JSON {
 		return writeJSON(t.out, d)
 	}
-	fmt.Fprintf(t.out, "%s is %s after %d attempts.\n", printable(d.Subject), printable(d.Status), d.Attempts)
+	after := "after 1 attempt"
+	if d.Attempts != 1 {
+		after = fmt.Sprintf("after %d attempts", d.Attempts)
+	}
+	fmt.Fprintf(t.out, "%s is %s %s.\n", printable(d.Subject), printable(d.Status), after)
 	w := t.table("N", "AT", "TOOK", "OUTCOME", "ANSWER")
 	for _, a := range d.Tried {
 		took := time.Duration(a.TookMS) * time.Millisecond
@@ -108,7 +112,7 @@ func (c *endpointDelivery) Run(ctx context.Context, t *terminal) error {
 type endpointRetry struct {
 	client
 	IDs  []string `arg:"" name:"delivery" help:"The deliveries' ids."`
-	JSON bool     `env:"-" help:"Print JSON."`
+	JSON bool     `env:"-" help:"Print each delivery as one line of JSON."`
 }
 
 func (c *endpointRetry) Run(ctx context.Context, t *terminal) error {
@@ -119,7 +123,7 @@ func (c *endpointRetry) Run(ctx context.Context, t *terminal) error {
 		}
 		var err error
 		if c.JSON {
-			err = writeJSON(t.out, d)
+			err = writeJSONLine(t.out, d)
 		} else {
 			_, err = fmt.Fprintf(t.out, "%s is sent again.\n", printable(d.ID))
 		}

@@ -74,13 +74,18 @@ type helpCommand struct {
 
 func (c *helpCommand) Run(k *kong.Kong) error {
 	traced, err := kong.Trace(k, c.Command)
-	if err == nil && traced.Selected() == nil && len(c.Command) > 0 {
+	if err == nil && len(c.Command) > 0 && !named(traced.Selected(), c.Command) {
 		return usageError(fmt.Sprintf("there is no command %s; gatehouse help lists them", strings.Join(c.Command, " ")))
 	}
 	if err != nil {
 		return err
 	}
 	return traced.PrintUsage(false)
+}
+
+// named tells whether a node is what the words name: those that name none of a group's commands leave the group.
+func named(node *kong.Node, words []string) bool {
+	return node != nil && (node.Leaf() || node.Name == words[len(words)-1])
 }
 
 // refuse says what is wrong with a command line, and returns the exit code. A command that only stands for others

@@ -14,14 +14,24 @@ import (
 // wordsColumn is how much room the words have in front of the subject; few need more.
 const wordsColumn = 56
 
+// leastWords is how much room they have at least behind an id.
+const leastWords = 24
+
 // leastSubject is what is left of a subject at least; less of it would say nothing.
 const leastSubject = 24
 
 func (s stored) print(t *terminal, withID bool) error {
 	said := wording.Read(s.Subject)
-	begin := printable(t.when(events.Read(s.Message).Time)) + "  "
+	at, id := printable(t.when(events.Read(s.Message).Time))+"  ", ""
 	if withID {
-		begin = printable(s.ID) + "  " + begin
+		id = printable(s.ID) + "  "
+	}
+	begin := id + at
+	if limit := columns(t.out); withID && limit > 0 && limit-wide(begin) < leastWords { // the words go below their id
+		if _, err := fmt.Fprintln(t.out, strings.TrimSpace(id)); err != nil {
+			return err
+		}
+		begin = "  " + at
 	}
 	words, subject := printable(said.Line(s.Message)), printable(s.Subject)
 	space := max(wordsColumn-wide(words), 0) + 2

@@ -19,15 +19,10 @@ type messageTail struct {
 	JSON bool `env:"-" help:"Print each message as one line of JSON."`
 }
 
-const (
-	// tailSilence is how long a gateway may say nothing; it sends a heartbeat every 15 seconds.
-	tailSilence = 45 * time.Second
-	// tailPause is how soon a gateway that is away is asked again.
-	tailPause = time.Second
-)
+// tailPause is how soon a gateway that is away is asked again.
+const tailPause = time.Second
 
 var (
-	errSilent = errors.New("it has said nothing for 45 seconds")
 	errEnded  = errors.New("it has closed the connection")
 	errBroken = errors.New("the connection has broken")
 	// errNotShown ends the tail: what came cannot be read, or nobody reads what is written.
@@ -64,10 +59,6 @@ func (c *messageTail) Run(ctx context.Context, t *terminal) error {
 
 // follow shows what comes on one connection.
 func (c *messageTail) follow(ctx context.Context, t *terminal, at *tail) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	silence := time.AfterFunc(tailSilence, func() { cancel(errSilent) })
-	defer silence.Stop()
 	header := http.Header{"Accept": {"text/event-stream"}}
 	if at.last != "" {
 		header.Set("Last-Event-ID", at.last)
@@ -85,7 +76,6 @@ func (c *messageTail) follow(ctx context.Context, t *terminal, at *tail) error {
 	lines.Buffer(nil, 4<<20)
 	id, data := at.last, ""
 	for lines.Scan() {
-		silence.Reset(tailSilence)
 		field, value, _ := strings.Cut(lines.Text(), ": ")
 		switch field {
 		case "id":
@@ -103,9 +93,6 @@ func (c *messageTail) follow(ctx context.Context, t *terminal, at *tail) error {
 			}
 			at.last, data = id, ""
 		}
-	}
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
 	}
 	switch err := lines.Err(); {
 	case errors.Is(err, io.ErrUnexpectedEOF):

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -154,6 +156,15 @@ func (c *unlockCommand) Run(ctx context.Context, t *terminal) error {
 	return c.ask(ctx, t, map[string]any{"type": sharing.Unlock})
 }
 
+// unheard adds to an error that the operation may have been taken all the same.
+func unheard(err error) error {
+	_, answered := errors.AsType[problem](err)
+	if way, is := errors.AsType[*net.OpError](err); answered || is && way.Op == "dial" || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return fmt.Errorf("%w; whether it was taken is not known, and gatehouse operations tells", err)
+}
+
 // ask sends an operation and prints what has become of it. One that has ended otherwise than it should is a
 // failure.
 func (r *request) ask(ctx context.Context, t *terminal, body map[string]any) error {
@@ -173,7 +184,7 @@ func (r *request) ask(ctx context.Context, t *terminal, body map[string]any) err
 	}
 	resp, err := r.send(ctx, http.MethodPost, identityPath(r.Identity, "/operations"), nil, strings.NewReader(string(data)), header)
 	if err != nil {
-		return err
+		return unheard(err)
 	}
 	defer resp.Body.Close()
 	var a sharing.Answer

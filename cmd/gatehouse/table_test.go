@@ -78,3 +78,12 @@ func TestDeliveriesCanBeCopied(t *testing.T) {
 		}
 	}
 }
+
+func TestMessagesStandBelowTheirIDsOnANarrowTerminal(t *testing.T) {
+	const id = "01a204c9-711b-7b0c-ad96-16f1d2ddb9de"
+	url, _ := answering(t, http.StatusOK, "", `{"items":[{"id":"`+id+`","subject":"gatehouse.event.hX9aQ2.access.granted","message":{"time":"2026-01-01T00:00:00Z","data":{"event_label":"Admitted Ana Pereira using PIN"}}}]}`)
+	vars := map[string]string{"GATEHOUSE_URL": url, "GATEHOUSE_TOKEN": "x", "NO_COLOR": "1"}
+	if shown := onTerminal(t, "60", vars, "messages list --ids"); !strings.HasPrefix(shown, id+"\n  ") || !strings.Contains(shown, "Admitted Ana Pereira using PIN\n") {
+		t.Errorf("%q", shown)
+	}
+}
