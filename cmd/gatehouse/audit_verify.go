@@ -97,7 +97,11 @@ func printReport(out io.Writer, r audit.Report) error {
 	if len(r.Faults) > 0 {
 		verdict = "THE AUDIT LOG IS NOT AS IT WAS WRITTEN"
 	}
-	_, err := fmt.Fprintf(out, "%d entries in %d chains: %s.\n", r.Entries, r.Chains, verdict)
+	chains := "chains"
+	if r.Chains == 1 {
+		chains = "chain"
+	}
+	_, err := fmt.Fprintf(out, "%d entries in %d %s: %s.\n", r.Entries, r.Chains, chains, verdict)
 	if r.Head != "" && err == nil {
 		_, err = fmt.Fprintf(out, "Head: %s\n", r.Head)
 	}

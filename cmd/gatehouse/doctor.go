@@ -202,9 +202,9 @@ func printSettings(t *terminal, settings []setting) error {
 
 func (f finding) print(t *terminal) error {
 	status := fmt.Sprintf("%-5s", strings.ToUpper(string(f.Status)))
-	_, err := fmt.Fprintf(t.out, "%s %-20s %s\n", paint(t.out, toneOf(status), status), f.Check, printable(f.Detail))
+	_, err := fmt.Fprintf(t.out, "%s %-20s  %s\n", paint(t.out, toneOf(status), status), f.Check, printable(f.Detail))
 	if err == nil && f.Fix != "" {
-		_, err = fmt.Fprintf(t.out, "%27s→ %s\n", "", f.Fix)
+		_, err = fmt.Fprintf(t.out, "%28s→ %s\n", "", f.Fix)
 	}
 	return err
 }

@@ -297,7 +297,7 @@ func certificate(t *testing.T, host string, remaining time.Duration) map[string]
 func TestDoctorPrintsForPeople(t *testing.T) {
 	g := newGateway(t, nil)
 	_, stdout, _ := command(t, g.env, "doctor")
-	for _, want := range []string{"GATEHOUSE_ADMIN_TOKEN", "REDACTED", "FAIL  DoorFlow: API", "\n" + strings.Repeat(" ", 27) + "→ "} {
+	for _, want := range []string{"GATEHOUSE_ADMIN_TOKEN", "REDACTED", "FAIL  DoorFlow: API", "\n" + strings.Repeat(" ", 28) + "→ "} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("no %q in\n%s", want, stdout)
 		}
