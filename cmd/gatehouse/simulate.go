@@ -22,10 +22,10 @@ type simulateCommands struct {
 }
 
 type simulateDoorflow struct {
-	Addr         string        `env:"-" default:"127.0.0.1:8090" placeholder:"HOST:PORT" help:"Where it listens."`
-	ClientID     string        `env:"-" default:"demo-client" placeholder:"ID" help:"The OAuth application it knows."`
+	Addr         string        `env:"-" default:"127.0.0.1:8090" placeholder:"HOST:PORT" help:"Where it listens. Default: ${default}."`
+	ClientID     string        `env:"-" default:"demo-client" placeholder:"ID" help:"The OAuth application it knows. Default: ${default}."`
 	ClientSecret vault.Secret  `env:"-" default:"demo-secret" placeholder:"SECRET" help:"Its secret, which also signs webhooks. Default: demo-secret."`
-	Gateway      *url.URL      `env:"-" default:"http://localhost:8080" placeholder:"URL" help:"The gateway that gets the webhooks."`
+	Gateway      *url.URL      `env:"-" default:"http://localhost:8080" placeholder:"URL" help:"The gateway that gets the webhooks. Default: ${default}."`
 	Every        time.Duration `env:"-" default:"1s" help:"A door event this often; 0 for none."`
 	Grace        bool          `env:"-" help:"Old tokens live until the new access token is first used."`
 }

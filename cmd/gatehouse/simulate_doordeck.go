@@ -21,8 +21,8 @@ import (
 )
 
 type simulateDoordeck struct {
-	Addr    string `env:"-" default:"127.0.0.1:8091" placeholder:"HOST:PORT" help:"Where it listens."`
-	Issuer  string `env:"-" default:"https://gatehouse.example/" placeholder:"URL" help:"The issuer of the application it knows."`
+	Addr    string `env:"-" default:"127.0.0.1:8091" placeholder:"HOST:PORT" help:"Where it listens. Default: ${default}."`
+	Issuer  string `env:"-" default:"https://gatehouse.example/" placeholder:"URL" help:"The issuer of the application it knows. Default: ${default}."`
 	KeyID   string `env:"-" default:"sim-1" placeholder:"ID" help:"The id of the key that signs the application's tokens."`
 	KeyFile string `env:"-" placeholder:"FILE" help:"Where that key is kept, as PEM. It is made, readable by you alone, if it is not there. Without this nothing can sign."`
 }
