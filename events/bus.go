@@ -207,11 +207,21 @@ func (b *Bus) streams() []jetstream.StreamConfig {
 	return streams
 }
 
+// What a server or an account may store is not enough for a stream: nats-server's errors.json.
+const (
+	noStorageLeft        jetstream.ErrorCode = 10047
+	noAccountStorageLeft jetstream.ErrorCode = 10002
+)
+
 // Declare makes the streams, or brings those that exist to what the gateway needs. A stream that cannot
 // be changed so is an error that says what differs, because publishing into it would break a promise.
 func (b *Bus) Declare(ctx context.Context) error {
 	for _, c := range b.streams() {
-		if err := b.declare(ctx, c); err != nil {
+		err := b.declare(ctx, c)
+		if api, ok := errors.AsType[*jetstream.APIError](err); ok && (api.ErrorCode == noStorageLeft || api.ErrorCode == noAccountStorageLeft) {
+			return fmt.Errorf("declaring stream %s: %w: it may grow to %d GiB, which JetStream keeps free for it; allow the server more by max_file_store, or the account by its limits", c.Name, err, c.MaxBytes>>30)
+		}
+		if err != nil {
 			return fmt.Errorf("declaring stream %s: %w", c.Name, err)
 		}
 	}

@@ -84,7 +84,7 @@ func secured(t *testing.T, serverTLS *tls.Config) (url, creds, otherCreds string
 	}
 	s, err := server.NewServer(&server.Options{
 		SystemAccount: system.Subject, // JetStream wants one where there is an operator
-		Host:          "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(),
+		Host:          "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: 1 << 40,
 		TLS: true, TLSConfig: serverTLS, TLSTimeout: 2,
 		TrustedOperators: []*jwt.OperatorClaims{claims}, AccountResolver: resolver,
 	})
@@ -97,6 +97,29 @@ func secured(t *testing.T, serverTLS *tls.Config) (url, creds, otherCreds string
 		t.Fatal("the server did not start")
 	}
 	return "tls://" + s.Addr().String(), creds, otherCreds
+}
+
+// A server that may store too little says so in a way that its operator can do something about.
+func TestExternalNATSWithTooLittleRoom(t *testing.T) {
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: 2 << 30,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the server did not start")
+	}
+	bus, err := events.Connect(t.Context(), events.BusConfig{URL: s.ClientURL(), Retention: time.Hour, Log: quiet})
+	if err == nil {
+		bus.Close()
+		t.Fatal("it has room")
+	}
+	if !strings.Contains(err.Error(), "16 GiB") || !strings.Contains(err.Error(), "max_file_store") {
+		t.Error(err)
+	}
 }
 
 func operatorAccountsUser(t *testing.T) (operator, account, system, creds string) {

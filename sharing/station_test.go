@@ -223,7 +223,7 @@ func strict() doordecksim.Options { return doordecksim.Options{Strict: true} }
 func externalNATS(t testing.TB) (*server.Server, events.BusConfig) {
 	t.Helper()
 	s, err := server.NewServer(&server.Options{
-		ServerName: "external", Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(),
+		ServerName: "external", Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: 1 << 40,
 	})
 	must(t, err)
 	s.Start()

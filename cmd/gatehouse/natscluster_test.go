@@ -63,7 +63,7 @@ func newCluster(t *testing.T, accounts string) (nodes []*natsServer, urls string
 	}
 	for i := range 3 {
 		dir := t.TempDir()
-		conf := fmt.Sprintf("server_name: n%d\nlisten: %q\njetstream { store_dir: %q }\ncluster { name: C, listen: %q, routes: [ nats://%s ] }\n%s",
+		conf := fmt.Sprintf("server_name: n%d\nlisten: %q\njetstream { store_dir: %q, max_file_store: 1TB }\ncluster { name: C, listen: %q, routes: [ nats://%s ] }\n%s",
 			i, addrs[i], dir, routes[i], strings.Join(routes, ", nats://"), accounts)
 		path := filepath.Join(dir, "nats.conf")
 		if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {

@@ -251,7 +251,7 @@ func pinnedNATS(t *testing.T) (addr string) {
 	dir := t.TempDir()
 	config := filepath.Join(dir, "nats.conf")
 	if err := os.WriteFile(config, []byte(`listen: "`+addr+`"
-jetstream { store_dir: "`+dir+`" }
+jetstream { store_dir: "`+dir+`", max_file_store: 1TB }
 accounts {
   GATEHOUSE {
     jetstream: enabled
