@@ -234,11 +234,26 @@ func (c *doctorCommand) checkListeners(ctx context.Context) finding {
 			continue
 		}
 		if errors.Is(err, syscall.EADDRINUSE) && c.runs(ctx) {
+			if c.elsewhere() {
+				return fail("set GATEHOUSE_"+l.variable+", or stop that gateway", "%s is in use by a gateway of another data directory", l.addr)
+			}
 			return off("in use by the gateway that runs")
 		}
 		return fail("set GATEHOUSE_"+l.variable+", or stop what has the port", "%s", oneLine(err))
 	}
 	return ok("the addresses are free")
+}
+
+// elsewhere tells that no gateway runs on this data directory, so that one that answers is another's.
+func (c *doctorCommand) elsewhere() bool {
+	if !c.DatabaseURL.IsZero() && c.NATSURL != "" {
+		return false // nothing is locked then
+	}
+	if !holds(c.DataDir, "lock") {
+		return true
+	}
+	lock, err := sqldb.LockMade(c.DataDir)
+	return err == nil && lock.Unlock() == nil
 }
 
 type listenAddr struct{ variable, addr string }

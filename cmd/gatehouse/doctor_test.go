@@ -80,6 +80,13 @@ func TestDoctorBesideAGateway(t *testing.T) {
 	} {
 		d.wants(t, check, status, "")
 	}
+	for name, dir := range map[string]string{"none": filepath.Join(t.TempDir(), "none"), "an empty one": t.TempDir()} {
+		mistaken := maps.Clone(g.env)
+		mistaken["GATEHOUSE_DATA_DIR"] = dir
+		t.Run("another data directory: "+name, func(t *testing.T) {
+			diagnose(t, mistaken).wants(t, "listeners", "fail", "another data directory")
+		})
+	}
 	other := maps.Clone(g.env)
 	other["GATEHOUSE_DOORFLOW_WEBHOOK_SECRETS"] = "another-secret-1234"
 	df.connected(g)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -36,16 +37,26 @@ func (a *alone) Close() error {
 	return err
 }
 
+// defaultDataDir need not be there: the gateway may be on another machine.
+const defaultDataDir = "data"
+
 func (c *besideOrAlone) keysetPath() string {
 	return (&Config{DataDir: c.DataDir, KeysetFile: c.KeysetFile}).keysetPath()
 }
 
 // open opens the data directory. It returns nil when the command is to ask a gateway instead: one runs
-// there, or GATEHOUSE_URL names another machine, or there is no data directory here. In that case the key
-// defaults to the directory's admin-token.
+// there, or GATEHOUSE_URL names another machine, or no gateway has been started in the directory, or none was named
+// and the default is not there. In that case the key defaults to the directory's admin-token.
 func (c *besideOrAlone) open(ctx context.Context) (_ *alone, err error) {
 	c.adminToken = filepath.Join(c.DataDir, "admin-token")
-	if !isLoopback(c.URL.Hostname()) || !holds(c.DataDir, "lock", "gatehouse.db") { // a restored backup has no lock yet
+	if !isLoopback(c.URL.Hostname()) {
+		return nil, nil
+	}
+	if _, err := os.Stat(c.DataDir); err != nil && filepath.Clean(c.DataDir) != defaultDataDir {
+		// Who named one means the gateway there, and not whichever answers at the URL.
+		return nil, usageError(fmt.Sprintf("--data-dir: %s; leave it out to ask the gateway at %s", oneLine(err), c.URL))
+	}
+	if !holds(c.DataDir, "lock", "gatehouse.db") { // a restored backup has no lock yet
 		return nil, nil
 	}
 	lock, err := sqldb.LockMade(c.DataDir)
