@@ -16,37 +16,33 @@ import (
 	"gatehouse/internal/sqldb/sqldbtest"
 )
 
-// pageWithin is how long a page may take, however long the history is. A run of all tests shares the machine with others.
-func pageWithin() time.Duration {
-	if thorough {
-		return 50 * time.Millisecond
-	}
-	return 150 * time.Millisecond
-}
+// pageWithin is how long a page may take, however long the history is. Only a machine with nothing else to do can tell, so
+// that it is held against it when somebody measures, and not in a run of all tests.
+const pageWithin = 50 * time.Millisecond
 
-// thorough is whether somebody wants to know more than a run of all tests has time for.
+// thorough is whether somebody measures.
 var thorough = os.Getenv("PAGE_MESSAGES") != ""
 
-// Every page of the dashboard and every list of the API answers at once with a long history, on both databases: of
-// 100,000 messages, and for each hundred of them 20 deliveries, 10 operations and 30 entries of the audit log; with 10,000
-// connections and 1000 endpoints and identities. With
-// PAGE_MESSAGES it is as many as that says, the lists are bounded in time too, and every answer is asked for seven times:
-// PostgreSQL makes another plan of a query when it has seen it more often.
-func TestPagesAreFastWithALongHistory(t *testing.T) {
-	n := 100_000
+// Every page of the dashboard and every list of the API answers with a long history, on both databases, whatever it is
+// filtered by: of so many messages, and for each hundred of them 20 deliveries, 10 operations and 30 entries of the audit
+// log; with 10,000 connections and 1000 endpoints and identities. With PAGE_MESSAGES, which says how many, the lists are
+// bounded in time too, and the best of seven answers must come at once: PostgreSQL makes another plan of a query when it
+// has seen it more often.
+func TestPagesWithALongHistory(t *testing.T) {
+	n := 10_000
 	if thorough {
 		var err error
 		if n, err = strconv.Atoi(os.Getenv("PAGE_MESSAGES")); err != nil || n < 1000 {
 			t.Fatal("PAGE_MESSAGES must be a number from 1000")
 		}
 	}
-	t.Run("SQLite", func(t *testing.T) { pagesAreFast(t, newGateway(t, nil), n) })
+	t.Run("SQLite", func(t *testing.T) { pagesAnswer(t, newGateway(t, nil), n) })
 	t.Run("PostgreSQL", func(t *testing.T) {
-		pagesAreFast(t, newGateway(t, map[string]string{"GATEHOUSE_DATABASE_URL": sqldbtest.PostgresURL(t), "GATEHOUSE_KEYSET_FILE": newKeyset(t)}), n)
+		pagesAnswer(t, newGateway(t, map[string]string{"GATEHOUSE_DATABASE_URL": sqldbtest.PostgresURL(t), "GATEHOUSE_KEYSET_FILE": newKeyset(t)}), n)
 	})
 }
 
-func pagesAreFast(t *testing.T, g *gateway, n int) {
+func pagesAnswer(t *testing.T, g *gateway, n int) {
 	df := newCloud(t, g)
 	newDoordeck(t, g)
 	g.start()
@@ -90,11 +86,11 @@ func pagesAreFast(t *testing.T, g *gateway, n int) {
 	}
 	session := g.session(adminToken)
 	for _, path := range pagesWithFilters(tn, page.Next, spans) {
-		g.fast(path, func() answer { return g.paged(session, http.MethodGet, path, "") })
+		g.answers(path, func() answer { return g.paged(session, http.MethodGet, path, "") })
 	}
 	for who, key := range keys {
 		for _, path := range listsWithFilters(tn, spans) {
-			g.fast(path+" as "+who, func() answer { return g.callWith(key, http.MethodGet, path, "") })
+			g.answers(path+" as "+who, func() answer { return g.callWith(key, http.MethodGet, path, "") })
 		}
 	}
 }
@@ -154,11 +150,11 @@ func listsWithFilters(tn *tenant, spans []string) []string {
 	return paths
 }
 
-// fast asks, a few times where the answer is slow, and fails where even the best answer was.
-func (g *gateway) fast(what string, ask func() answer) {
+// answers asks, and fails where there is no answer. Who measures asks several times, and is told when even the best was slow.
+func (g *gateway) answers(what string, ask func() answer) {
 	g.t.Helper()
 	best, worst, status := time.Hour, time.Duration(0), 0
-	for i := 0; i == 0 || i < 7 && (thorough || best > pageWithin()); i++ {
+	for i := 0; i == 0 || thorough && i < 7; i++ {
 		a, took := timed(ask)
 		best, worst, status = min(best, took), max(worst, took), a.status
 		if a.status >= 500 {
@@ -166,7 +162,7 @@ func (g *gateway) fast(what string, ask func() answer) {
 		}
 	}
 	g.t.Logf("%6.1f ms  %6.1f ms  %d  %s", milliseconds(best), milliseconds(worst), status, what)
-	if best > pageWithin() {
+	if thorough && best > pageWithin {
 		g.t.Errorf("%s took %v", what, best)
 	}
 }
