@@ -135,9 +135,10 @@ func (b *chrome) click(selector string) {
 	b.do("clicking "+selector, chromedp.Click(chromedp.CSS(selector)))
 }
 
+// write types. (SendKeys of chromedp 0.23 reads a node's attributes without its lock.)
 func (b *chrome) write(selector, text string) {
 	b.t.Helper()
-	b.do("typing into "+selector, chromedp.SendKeys(chromedp.CSS(selector), text))
+	b.do("typing into "+selector, chromedp.Focus(chromedp.CSS(selector), chromedp.NodeVisible), chromedp.KeyEvent(text))
 }
 
 // clear empties a field.
