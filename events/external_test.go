@@ -82,12 +82,19 @@ func secured(t *testing.T, serverTLS *tls.Config) (url, creds, otherCreds string
 	if err := resolver.Store(system.Subject, systemAccount); err != nil {
 		t.Fatal(err)
 	}
-	s, err := server.NewServer(&server.Options{
-		SystemAccount: system.Subject, // JetStream wants one where there is an operator
-		Host:          "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: 1 << 40,
+	s := running(t, &server.Options{
+		SystemAccount: system.Subject, JetStreamMaxStore: 1 << 40, // JetStream wants an account where there is an operator
 		TLS: true, TLSConfig: serverTLS, TLSTimeout: 2,
 		TrustedOperators: []*jwt.OperatorClaims{claims}, AccountResolver: resolver,
 	})
+	return "tls://" + s.Addr().String(), creds, otherCreds
+}
+
+// running starts a nats-server with JetStream.
+func running(t *testing.T, o *server.Options) *server.Server {
+	t.Helper()
+	o.Host, o.Port, o.NoSigs, o.NoLog, o.JetStream, o.StoreDir = "127.0.0.1", server.RANDOM_PORT, true, true, true, t.TempDir()
+	s, err := server.NewServer(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,22 +103,12 @@ func secured(t *testing.T, serverTLS *tls.Config) (url, creds, otherCreds string
 	if !s.ReadyForConnections(10 * time.Second) {
 		t.Fatal("the server did not start")
 	}
-	return "tls://" + s.Addr().String(), creds, otherCreds
+	return s
 }
 
 // A server that may store too little says so in a way that its operator can do something about.
 func TestExternalNATSWithTooLittleRoom(t *testing.T) {
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: 2 << 30,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the server did not start")
-	}
+	s := running(t, &server.Options{JetStreamMaxStore: 2 << 30})
 	bus, err := events.Connect(t.Context(), events.BusConfig{URL: s.ClientURL(), Retention: time.Hour, Log: quiet})
 	if err == nil {
 		bus.Close()
