@@ -117,6 +117,31 @@ func TestALostShareWithWhoHasTheDoorComesAfterItsRevoke(t *testing.T) {
 	})
 }
 
+// A list of users that is refused tells nothing: a revoke that was lost is not taken for done because nobody stands in it.
+func TestAListThatIsRefusedProvesNothing(t *testing.T) {
+	c := newCloud(t, doordecksim.Options{Strict: true})
+	l := newLate(t, c)
+	must(t, c.SetAccess(front, doordecksim.Member{User: doordecksim.VisitorAna, Role: doordecksim.RoleUser}))
+	refused := 0
+	c.transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+		if strings.HasSuffix(r.URL.Path, "/users") && refused < 2 {
+			refused++
+			return &http.Response{StatusCode: http.StatusForbidden, Header: http.Header{}, Body: http.NoBody, Request: r}, nil
+		}
+		return l.RoundTrip(r)
+	})
+	d := newDesk(t, sqldbtest.SQLite(t), keyset(t), c)
+	l.loses = 1
+	revoke := d.submit(t, `{"type":"revoke","lock":"%s","invitees":[{"email":"ana@example.test"}]}`, front)
+	must(t, d.ops.Step(t.Context()))
+	for range 8 {
+		d.pass(t, c, 8*time.Second)
+	}
+	if revoke = d.state(t, revoke); revoke.Status != sharing.Applied || strings.Contains(c.members(front), "visitor-ana") || refused == 0 {
+		t.Errorf("%s, the door has %s, and %d lists were refused", text(revoke), c.members(front), refused)
+	}
+}
+
 // What waits for a door and is shown by its list already is confirmed, and waits all the same: a revoke waits behind it.
 func TestWhatIsConfirmedByWhatWasStillWaits(t *testing.T) {
 	c := newCloud(t, doordecksim.Options{Strict: true})
