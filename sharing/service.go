@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -66,6 +67,8 @@ type Service struct {
 
 	storing, reading, waiting *slots
 
+	answering atomic.Bool
+
 	mu      sync.Mutex
 	stopped bool
 	open    sync.WaitGroup
@@ -88,6 +91,11 @@ func (s *Service) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("answering on NATS: %w", err)
 	}
+	if s.conn.IsConnected() {
+		// The server knows the endpoints once it has answered this. Without it, they are made known on connecting.
+		_ = s.conn.FlushTimeout(submitFor)
+	}
+	s.answering.Store(true)
 	<-ctx.Done()
 	if err := service.Stop(); err != nil {
 		s.log.Debug("leaving NATS", "error", err)
@@ -104,6 +112,14 @@ func (s *Service) Run(ctx context.Context) error {
 	case <-time.After(endFor):
 		end()
 		<-ended
+	}
+	return nil
+}
+
+// Healthy tells whether requests are taken: from a moment after Run began.
+func (s *Service) Healthy(context.Context) error {
+	if !s.answering.Load() {
+		return errors.New("requests over NATS are not taken yet")
 	}
 	return nil
 }

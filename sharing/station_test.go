@@ -97,16 +97,19 @@ func (s *station) open(t testing.TB) *station {
 	return s
 }
 
-// answers waits until the service does.
+// answers waits until the service says that it does, and takes it at its word.
 func (s *station) answers(t testing.TB) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		m, err := s.bus.Conn.Request("$SRV.INFO.gatehouse", nil, time.Second)
-		if err == nil && strings.Count(string(m.Data), `"request_schema"`) == 6 {
-			return
+	for deadline := time.Now().Add(10 * time.Second); s.service.Healthy(t.Context()) != nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the service does not answer")
 		}
 	}
-	t.Fatal("the service does not answer")
+	m, err := s.bus.Conn.Request("$SRV.INFO.gatehouse", nil, 10*time.Second)
+	must(t, err)
+	if n := strings.Count(string(m.Data), `"request_schema"`); n != 6 {
+		t.Fatalf("the service has %d endpoints", n)
+	}
 }
 
 // program is a program with credentials.

@@ -24,7 +24,11 @@ const (
 	checkTimeout = 2 * time.Second
 	// healthFor is how long an answer is given again, so that nobody can wear the database out by asking.
 	healthFor = time.Second
+	// sickFor is that of an answer that keeps requests away: they may come as soon as it is over.
+	sickFor = 100 * time.Millisecond
 )
+
+const unavailable = "unavailable" // requests should not be sent here
 
 type checkResult struct {
 	Status string `json:"status"`
@@ -54,7 +58,11 @@ func newHealth(checks []Check, now func() time.Time) *health {
 func (h *health) report(ctx context.Context) healthReport {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.lastAt.IsZero() && h.now().Sub(h.lastAt) < healthFor {
+	keep := healthFor
+	if h.last.Status == unavailable {
+		keep = sickFor
+	}
+	if !h.lastAt.IsZero() && h.now().Sub(h.lastAt) < keep {
 		return h.last
 	}
 	// Others will be given this answer too, so it does not depend on whether the first to ask stays.
@@ -77,7 +85,7 @@ func summary(checks []Check, results []checkResult) healthReport {
 		switch {
 		case results[i].Error == "":
 		case c.Critical:
-			report.Status = "unavailable"
+			report.Status = unavailable
 		case report.Status == "ok":
 			report.Status = "degraded"
 		}
@@ -142,7 +150,7 @@ func (s *Server) livez(c echo.Context) error {
 func (s *Server) readyz(c echo.Context) error {
 	report := s.health.report(c.Request().Context())
 	status := http.StatusOK
-	if report.Status == "unavailable" {
+	if report.Status == unavailable {
 		status = http.StatusServiceUnavailable
 	}
 	return c.JSON(status, report)

@@ -106,6 +106,26 @@ func TestReadinessIsKeptForASecond(t *testing.T) {
 	})
 }
 
+func TestReadinessIsSeenSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		err := errors.New("not yet")
+		f := newFixture(t, func(c *web.Config) {
+			c.Checks = []web.Check{{Name: "x", Critical: true, Run: func(context.Context) error { return err }}}
+		})
+		if code, _ := ready(t, f); code != 503 {
+			t.Error(code)
+		}
+		err = nil
+		if code, _ := ready(t, f); code != 503 {
+			t.Errorf("%d: the check was run again at once", code)
+		}
+		time.Sleep(100 * time.Millisecond)
+		if code, _ := ready(t, f); code != 200 {
+			t.Errorf("%d a tenth of a second later", code)
+		}
+	})
+}
+
 func TestACheckThatHangsIsReportedAndNotPiledUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})

@@ -175,11 +175,15 @@ func (a *App) tls() (*tls.Config, error) {
 // checks are what readiness looks at. Without NATS webhooks are still accepted, so that it alone does not
 // keep them away.
 func (a *App) checks() []web.Check {
-	return []web.Check{
+	checks := []web.Check{
 		{Name: "database", Critical: true, Run: a.canStore},
 		{Name: "keys", Critical: true, Run: a.ring.Healthy},
 		{Name: "nats", Run: a.bus.Healthy},
 	}
+	if a.service != nil {
+		checks = append(checks, web.Check{Name: "requests", Critical: true, Run: a.service.Healthy})
+	}
+	return checks
 }
 
 // canStore commits, so that a disk that is full or gone shows, and shows as well when it is back.
