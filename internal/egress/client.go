@@ -22,8 +22,9 @@ import (
 const (
 	// timeLimit is for a whole request, from resolving the name to the last byte of the answer.
 	timeLimit = 15 * time.Second
-	// A connection is made for whoever asks next, so it does not end with the request that wanted it.
-	dialLimit, handshakeLimit = 10 * time.Second, 10 * time.Second
+	// connectLimit is for each of dialling and the TLS handshake. A connection is made for whoever asks next, so it does
+	// not end with the request that wanted it.
+	connectLimit = 10 * time.Second
 
 	maxBody   = 64 << 10
 	maxHeader = 32 << 10
@@ -53,6 +54,7 @@ type Client struct {
 	tls       *tls.Config
 	transport *http.Transport
 	limit     time.Duration
+	connect   time.Duration
 	now       func() time.Time
 }
 
@@ -61,7 +63,7 @@ func New(c Config) (*Client, error) {
 	if err := CheckAllow(c.Allow); err != nil {
 		return nil, fmt.Errorf("GATEHOUSE_EGRESS_ALLOW: %w", err)
 	}
-	client := &Client{allow: c.Allow, resolver: c.Resolver, limit: timeLimit, now: c.Now}
+	client := &Client{allow: c.Allow, resolver: c.Resolver, limit: timeLimit, connect: connectLimit, now: c.Now}
 	if client.now == nil {
 		client.now = time.Now
 	}

@@ -32,7 +32,7 @@ func (c *Client) dialTLS(ctx context.Context, network, address string) (net.Conn
 		}
 		return c.tls.GetClientCertificate(info)
 	}
-	ctx, cancel := context.WithTimeout(ctx, handshakeLimit)
+	ctx, cancel := context.WithTimeout(ctx, c.connect)
 	defer cancel()
 	secured := tls.Client(asking, config)
 	if err := secured.HandshakeContext(ctx); err != nil {
@@ -47,7 +47,7 @@ func (c *Client) dialTLS(ctx context.Context, network, address string) (net.Conn
 func (c *Client) dial(ctx context.Context, network, address string, judge func(netip.Addr) error) (net.Conn, error) {
 	var permitted atomic.Bool // two addresses may be tried at once
 	dialer := net.Dialer{
-		Timeout: dialLimit, Resolver: c.resolver,
+		Timeout: c.connect, Resolver: c.resolver,
 		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 			target, err := netip.ParseAddrPort(address)
 			if err != nil {

@@ -3,6 +3,7 @@ package egress_test
 import (
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -144,4 +145,29 @@ func TestNamesAreNotMixed(t *testing.T) {
 func port(r *http.Request) string {
 	_, port, _ := net.SplitHostPort(r.Context().Value(http.LocalAddrContextKey).(net.Addr).String())
 	return port
+}
+
+// A handshake ends in time, and the connection with it, also when nobody waits for it any more.
+func TestAHandshakeEndsInTime(t *testing.T) {
+	for name, limit := range map[string]time.Duration{"somebody waits": time.Minute, "nobody waits": 50 * time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			hungUp := make(chan struct{}, 1)
+			port := raw(t, func(conn net.Conn) {
+				_, _ = io.Copy(io.Discard, conn)
+				hungUp <- struct{}{}
+			})
+			client := newClient(t, egress.Config{Allow: loopback})
+			client.SetLimit(limit)
+			client.SetConnectLimit(2 * time.Second)
+			if _, err := client.Post(t.Context(), "https://127.0.0.1:"+port+"/", nil, nil); failure(err) != egress.FailureTimeout {
+				t.Error(err)
+			}
+			select {
+			case <-hungUp:
+			case <-time.After(30 * time.Second):
+				t.Error("the connection stays open")
+			}
+		})
+	}
 }

@@ -8,6 +8,9 @@ import (
 // SetLimit shortens the fifteen seconds.
 func (c *Client) SetLimit(d time.Duration) { c.limit = d }
 
+// SetConnectLimit shortens the ten seconds of dialling, and of the handshake.
+func (c *Client) SetConnectLimit(d time.Duration) { c.connect = d }
+
 // Judge is the verdict on an address, for https and for http.
 func (c *Client) Judge(addr netip.Addr) (secure, plain error) {
 	return c.allow.judge(addr), c.allow.judgePlain(addr)
