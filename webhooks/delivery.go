@@ -34,7 +34,9 @@ type Delivery struct {
 	Attempts  int64     `json:"attempts"`
 	Tried     []Attempt `json:"tried"`
 	CreatedAt time.Time `json:"created_at"`
-	// NextAttemptAt is when one that waits is tried again; absent while it is being sent.
+	// Sending tells that an attempt is under way.
+	Sending bool `json:"-"`
+	// NextAttemptAt is when one that waits is tried again; absent while it is being sent, and while its endpoint is disabled.
 	NextAttemptAt time.Time `json:"next_attempt_at,omitzero"`
 	// SettledAt is when it was delivered or parked.
 	SettledAt time.Time `json:"settled_at,omitzero"`
@@ -78,18 +80,18 @@ func (r *deliveryRow) sending(now time.Time) bool {
 	return r.State == stateWaiting && r.Holder != "" && r.DueAt > now.UnixMilli()
 }
 
-func (r *deliveryRow) delivery(ended map[int64]Attempt, most int64, now time.Time) Delivery {
+func (r *deliveryRow) delivery(e *Endpoint, ended map[int64]Attempt, most int64, now time.Time) Delivery {
 	v := Delivery{
 		ID: deliveryID(r.MessageID, r.EndpointID), Endpoint: r.EndpointID, Message: r.MessageID, Subject: r.Subject,
-		Status: r.State, Attempts: r.Attempts, Tried: []Attempt{}, CreatedAt: moment(r.CreatedAt), SettledAt: moment(r.SettledAt),
+		Status: r.State, Attempts: r.Attempts, Tried: []Attempt{}, CreatedAt: moment(r.CreatedAt), SettledAt: moment(r.SettledAt), Sending: r.sending(now),
 	}
-	if r.State == stateWaiting && !r.sending(now) {
+	if r.State == stateWaiting && !v.Sending && e.Enabled {
 		v.NextAttemptAt = moment(r.DueAt)
 	}
 	for n := r.Attempts; n > 0 && n > r.Attempts-most; n-- {
 		a, stored := ended[n]
 		if !stored {
-			if n == r.Attempts && r.sending(now) {
+			if n == r.Attempts && v.Sending {
 				continue
 			}
 			a = Attempt{N: n, Outcome: OutcomeCutOff}
@@ -99,8 +101,8 @@ func (r *deliveryRow) delivery(ended map[int64]Attempt, most int64, now time.Tim
 	return v
 }
 
-// shown makes deliveries of one endpoint of rows, each with so many of its last attempts.
-func (d *Deliveries) shown(ctx context.Context, rows []deliveryRow, most int64) ([]Delivery, error) {
+// shown makes deliveries to an endpoint of rows, each with so many of its last attempts.
+func (d *Deliveries) shown(ctx context.Context, e *Endpoint, rows []deliveryRow, most int64) ([]Delivery, error) {
 	all, now := make([]Delivery, 0, len(rows)), d.Now()
 	for chunk := range slices.Chunk(rows, 200) {
 		ids := make([]string, len(chunk))
@@ -109,7 +111,7 @@ func (d *Deliveries) shown(ctx context.Context, rows []deliveryRow, most int64) 
 		}
 		query, args, err := sqlx.In(`SELECT a.message_id, a.n, a.at, a.took, a.outcome, a.status, a.answer
 			FROM delivery_attempts a JOIN deliveries d ON d.message_id = a.message_id AND d.endpoint_id = a.endpoint_id
-			WHERE a.endpoint_id = ? AND a.message_id IN (?) AND a.n > d.attempts - ?`, chunk[0].EndpointID, ids, most)
+			WHERE a.endpoint_id = ? AND a.message_id IN (?) AND a.n > d.attempts - ?`, e.ID, ids, most)
 		if err != nil {
 			return nil, err
 		}
@@ -133,7 +135,7 @@ func (d *Deliveries) shown(ctx context.Context, rows []deliveryRow, most int64) 
 			}
 		}
 		for i := range chunk {
-			all = append(all, chunk[i].delivery(of[chunk[i].MessageID], most, now))
+			all = append(all, chunk[i].delivery(e, of[chunk[i].MessageID], most, now))
 		}
 	}
 	return all, nil

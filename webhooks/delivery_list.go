@@ -24,7 +24,8 @@ const lookAt = 10_000
 // end. status narrows them down, "" does not. Where many wait, a page of those that have arrived may hold few, or none, and
 // yet have a next one.
 func (d *Deliveries) List(ctx context.Context, endpoint, status, after string, limit int, of Limits) ([]Delivery, string, error) {
-	if _, err := d.Endpoints.Get(ctx, endpoint, of); err != nil {
+	e, err := d.Endpoints.Get(ctx, endpoint, of)
+	if err != nil {
 		return nil, "", err
 	}
 	below, err := parseMessageCursor(after)
@@ -60,7 +61,7 @@ func (d *Deliveries) List(ctx context.Context, endpoint, status, after string, l
 			return nil, "", fmt.Errorf("listing deliveries: %w", err)
 		}
 	}
-	page, err := d.shown(ctx, rows, listedAttempts)
+	page, err := d.shown(ctx, e, rows, listedAttempts)
 	return page, next, err
 }
 
@@ -89,7 +90,7 @@ func (d *Deliveries) OfMessage(ctx context.Context, message string, of Limits) (
 		if err != nil {
 			return nil, err
 		}
-		one, err := d.shown(ctx, []deliveryRow{row}, 1)
+		one, err := d.shown(ctx, e, []deliveryRow{row}, 1)
 		if err != nil {
 			return nil, err
 		}
@@ -106,7 +107,8 @@ func (d *Deliveries) Get(ctx context.Context, id string, of Limits) (Delivery, e
 	if err != nil {
 		return Delivery{}, err
 	}
-	if _, err := d.endpointOf(ctx, endpoint, of); err != nil {
+	e, err := d.endpointOf(ctx, endpoint, of)
+	if err != nil {
 		return Delivery{}, err
 	}
 	var row deliveryRow
@@ -117,7 +119,7 @@ func (d *Deliveries) Get(ctx context.Context, id string, of Limits) (Delivery, e
 	if err != nil {
 		return Delivery{}, fmt.Errorf("reading a delivery: %w", err)
 	}
-	one, err := d.shown(ctx, []deliveryRow{row}, keepAttempts)
+	one, err := d.shown(ctx, e, []deliveryRow{row}, keepAttempts)
 	if err != nil {
 		return Delivery{}, err
 	}

@@ -35,13 +35,10 @@ func (v delivery) Last() *webhooks.Attempt {
 	return &v.Tried[0]
 }
 
-// Sending tells that an attempt is under way.
-func (v delivery) Sending() bool { return v.Status == "waiting" && v.NextAttemptAt.IsZero() }
-
 // Missing is how many of the attempts are no longer kept.
 func (v delivery) Missing() int64 {
 	missing := v.Attempts - int64(len(v.Tried))
-	if v.Sending() {
+	if v.Sending {
 		missing-- // the one under way
 	}
 	return max(missing, 0)
