@@ -76,6 +76,9 @@ func (o *Operations) Step(ctx context.Context) error {
 	return nil
 }
 
+// AllDue has everything looked at that is open, as Run does when the clock was set back.
+func (o *Operations) AllDue(ctx context.Context) error { return o.store.allDue(ctx) }
+
 // TakeWait takes "wait" out of an operation.
 var TakeWait = takeWait
 

@@ -183,12 +183,15 @@ func (k *look) connected(ctx context.Context) bool {
 // is done; of this one itself, where its outcome was not learned.
 func (k *look) watched(ctx context.Context, op *operation, p *part, overtaken bool) {
 	now, done := k.at.UnixMilli(), p.Error == "" || p.Error == whyUndone
-	over := now >= p.GuardAt
+	over, own := now >= p.GuardAt, p.ExpiresAt
+	if done {
+		own = 0 // what else was sent for the same is no harm
+	}
 	if !overtaken && k.has != nil {
 		if soon := k.at.Add(landed).UnixMilli(); p.GuardAt > soon && k.connected(ctx) {
 			p.GuardAt = soon
 		}
-		if over = over && !k.feared(ctx, op, p, p.ExpiresAt); over {
+		if over = over && !k.feared(ctx, op, p, own); over {
 			k.lands(ctx, p, landed)
 		}
 	}

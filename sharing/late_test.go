@@ -24,6 +24,8 @@ type late struct {
 	mu    sync.Mutex // a few operations are sent at one time
 	loses int        // how many of the next
 	lost  []lost
+	// meanwhile is done once before the next is sent.
+	meanwhile func()
 }
 
 // lost is what still arrives within half a minute, or never.
@@ -41,7 +43,17 @@ func newLate(t testing.TB, c *cloud) *late {
 }
 
 func (l *late) RoundTrip(r *http.Request) (*http.Response, error) {
-	if !strings.HasSuffix(r.URL.Path, "/execute") || !l.loseOne() {
+	if !strings.HasSuffix(r.URL.Path, "/execute") {
+		return l.own.RoundTrip(r)
+	}
+	l.mu.Lock()
+	meanwhile := l.meanwhile
+	l.meanwhile = nil
+	l.mu.Unlock()
+	if meanwhile != nil {
+		meanwhile()
+	}
+	if !l.loseOne() {
 		return l.own.RoundTrip(r)
 	}
 	body, err := io.ReadAll(r.Body)
@@ -54,6 +66,13 @@ func (l *late) RoundTrip(r *http.Request) (*http.Response, error) {
 	defer l.mu.Unlock()
 	l.lost = append(l.lost, lost{again, l.c.Now().Add(30 * time.Second)})
 	return nil, io.ErrUnexpectedEOF
+}
+
+// stall has something happen once before the next is sent.
+func (l *late) stall(meanwhile func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.meanwhile = meanwhile
 }
 
 func (l *late) loseOne() bool {
@@ -97,6 +116,7 @@ func TestALostShareWithWhoHasTheDoorComesAfterItsRevoke(t *testing.T) {
 		share := d.submit(t, `{"type":"share","lock":"%s","invitees":[{"email":"ana@example.test"}]}`, front)
 		must(t, d.ops.Step(t.Context()))
 		d.pass(t, c, 2*time.Second)
+		d.pass(t, c, 8*time.Second)
 		if share = d.state(t, share); share.Status != sharing.Applied {
 			t.Fatal(text(share))
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,7 +22,13 @@ type desk struct {
 	*replica
 	ops  *sharing.Operations
 	stop func()
+	// off is by how much the wall clock by which operations are judged has been set wrong. Doordeck's time, by which they are
+	// signed, follows a clock that nobody can set.
+	off atomic.Int64
 }
+
+// wall is what the desk's clock on the wall shows.
+func (d *desk) wall() time.Time { return d.now().Add(time.Duration(d.off.Load())) }
 
 // everything is an authority that may ask for all.
 func everything(caller string) sharing.Authority {
@@ -49,7 +56,7 @@ func (d *desk) restart(t testing.TB, keys string) {
 	must(t, err)
 	d.ops = sharing.NewOperations(sharing.OperationsConfig{
 		DB: d.db, Events: d.events, Vault: v, Identities: d.Identities,
-		Log: slog.New(slog.NewTextHandler(d.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: d.now,
+		Log: slog.New(slog.NewTextHandler(d.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: d.wall,
 	})
 }
 

@@ -198,8 +198,9 @@ func (r *run) recheck(ctx context.Context) bool {
 	has := usersByID(users)
 	for _, p := range r.op.with(Running) {
 		switch {
-		case err == nil && r.op.holds(p, has, r.now()):
+		case err == nil && r.op.holds(p, has, r.now()): // and still does when the list cannot be an old one
 			r.settle(p)
+			p.Status, p.GuardAt = watched, max(p.GuardAt, r.now().Add(clocksDiffer).UnixMilli())
 		default: // a list that is refused tells nothing: sending it again will
 			p.Status = Accepted
 		}

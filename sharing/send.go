@@ -17,7 +17,8 @@ const (
 	nowLife = 30 * time.Second
 	// leastWait is the shortest time for which something is queued; Doordeck does at once what lives for a minute.
 	leastWait = doordeck.MaxNow + 5*time.Second
-	// clocksDiffer is how much longer than it lives something may reach the door, by our clock.
+	// clocksDiffer is how much longer than it lives something may reach the door, by our clock, and how much later than
+	// it has the door's list of users may show it.
 	clocksDiffer = 5 * time.Second
 	// outlive is how much longer than what it undoes a revoke waits at the door.
 	outlive = time.Minute
@@ -256,7 +257,7 @@ func (r *run) learn(ctx context.Context, u *unit) {
 	case class.Retryable(), class == doordeck.Conflict: // it may have been done; the list of users tells
 		for i, p := range u.people {
 			if p.Error = why(u.err); !underWay(u.err) && u.life <= leastWait {
-				p.ExpiresAt = u.before[i]
+				p.ExpiresAt = max(u.before[i], r.now().Add(clocksDiffer).UnixMilli())
 			}
 		}
 		r.later(u.err)

@@ -167,6 +167,7 @@ func TestWhatWasSentTwiceIsFearedTwice(t *testing.T) {
 	c.Faults().CutAfter(execute, 1)
 	d.pass(t, c, 2*time.Second)
 	d.pass(t, c, 4*time.Second)
+	d.pass(t, c, 8*time.Second)
 	if share = d.state(t, share); share.Status != sharing.Applied {
 		t.Fatal(text(share))
 	}
