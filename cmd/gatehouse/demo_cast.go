@@ -31,13 +31,15 @@ var visitors = map[int]string{4821: "Ana Pereira", 4836: "Bram de Wit", 4857: "C
 
 func foreignKey(person int) string { return fmt.Sprintf("doorflow-%d", person) }
 
+// known is somebody in Doordeck's directory whose address is proven.
+func known(subject, name string) doordecksim.User {
+	return doordecksim.User{Subject: subject, Name: name, Email: subject + "@example.test", EmailVerified: true}
+}
+
 func guest(n int) string { return fmt.Sprintf("guest-%02d", n) }
 
 // furnish lets Doordeck know the people and the doors. Ben uses it already: a key of his telephone is registered.
 func (d *demo) furnish() error {
-	known := func(subject, name string) doordecksim.User {
-		return doordecksim.User{Subject: subject, Name: name, Email: subject + "@example.test", EmailVerified: true}
-	}
 	people := []doordecksim.User{known(adaSubject, "Ada Achterberg"), known(benSubject, "Ben Brannigan")}
 	for person, name := range visitors {
 		people = append(people, known(foreignKey(person), name))

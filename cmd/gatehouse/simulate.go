@@ -26,7 +26,7 @@ type simulateDoorflow struct {
 	ClientID     string        `env:"-" default:"demo-client" placeholder:"ID" help:"The OAuth application it knows. Default: ${default}."`
 	ClientSecret vault.Secret  `env:"-" default:"demo-secret" placeholder:"SECRET" help:"Its secret, which also signs webhooks. Default: demo-secret."`
 	Gateway      *url.URL      `env:"-" default:"http://localhost:8080" placeholder:"URL" help:"The gateway that gets the webhooks. Default: ${default}."`
-	Every        time.Duration `env:"-" default:"1s" help:"A door event this often; 0 for none."`
+	Every        time.Duration `env:"-" default:"1s" help:"A door event in each account this often; 0 for none."`
 	Grace        bool          `env:"-" help:"Old tokens live until the new access token is first used."`
 }
 
@@ -75,7 +75,7 @@ func serveSimulator(ctx context.Context, listener net.Listener, sim http.Handler
 	return nil
 }
 
-// emit makes plausible door events, which reach the gateway once an account is connected.
+// emit makes plausible door events in both accounts. They reach the gateway once it is connected to them.
 func emit(ctx context.Context, sim *doorflowsim.Sim, every time.Duration) error {
 	if every <= 0 {
 		return nil
@@ -87,7 +87,9 @@ func emit(ctx context.Context, sim *doorflowsim.Sim, every time.Duration) error 
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			sim.Emit(doorflowsim.AccountA, sim.Random(doorflowsim.AccountA))
+			for _, account := range []string{doorflowsim.AccountA, doorflowsim.AccountB} {
+				sim.Emit(account, sim.Random(account))
+			}
 		}
 	}
 }

@@ -46,6 +46,11 @@ func (c *simulateDoordeck) Run(ctx context.Context, t *terminal) error {
 			fmt.Fprintf(t.out, "%s to %s: your code is %s, until %s\n", code.Method, printable(code.Subject), code.Code, code.Expires.Format("15:04:05"))
 		},
 	})
+	for person, name := range visitors {
+		if _, err := sim.AddUser(known(foreignKey(person), name)); err != nil {
+			return err
+		}
+	}
 	c.explain(t.out, "http://"+listener.Addr().String())
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return sim.Run(ctx) })
@@ -67,6 +72,7 @@ func (c *simulateDoordeck) explain(w io.Writer, origin string) {
 	}
 	fmt.Fprintf(w, "Administrators are %s (all doors) and %s (two of them); visitors are %s, %s and %s.\n",
 		doordecksim.AdminAda, doordecksim.AdminBen, doordecksim.VisitorAna, doordecksim.VisitorBram, doordecksim.VisitorDora)
+	fmt.Fprintf(w, "DoorFlow's people of the other stand-in are known as %s and so on.\n", foreignKey(4821))
 	fmt.Fprintf(w, "Boat Shed is offline: POST {\"online\":true} to %s/sim/locks/%s connects it.\n", origin, doordecksim.LockBoat)
 }
 
