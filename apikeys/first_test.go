@@ -65,7 +65,7 @@ func TestTheFirstTokenComesBackWhenNoAdminKeyIsLeft(t *testing.T) {
 	k := p.open("")
 	old := p.kept()
 	request := administrator()
-	request.ExpiresAt = p.now().Add(time.Hour).Format(time.RFC3339)
+	request.ExpiresAt = new(p.now().Add(time.Hour).Format(time.RFC3339))
 	expiring, _ := create(t, k, request)
 	p.offset.Store(int64(2 * time.Hour))
 	if works(t, k, old) {

@@ -67,6 +67,7 @@ func TestBodiesThatAreRefused(t *testing.T) {
 		`{"name":"x","scopes":["messages:read"],"identities":null}`:  "identities",
 		`{"name":"x","scopes":["messages:read"],"account":["a"]}`:    "account",
 		`{"name":"x","scopes":["messages:read"],"expires_at":1}`:     "expires_at",
+		`{"name":"x","scopes":["messages:read"],"expires_at":""}`:    "expires_at",
 		`{"name":1,"scopes":["messages:read"]}`:                      "name",
 		`{"name":"` + strings.Repeat("x", 40<<10) + `"}`:             "body",
 	} {

@@ -56,8 +56,8 @@ type Request struct {
 	// Accounts and Identities limit the key; nil means all, an empty list none.
 	Accounts   list `json:"accounts"`
 	Identities list `json:"identities"`
-	// ExpiresAt is a time of RFC 3339, "" for never.
-	ExpiresAt string `json:"expires_at"`
+	// ExpiresAt is a time of RFC 3339, nil for never.
+	ExpiresAt *string `json:"expires_at"`
 
 	expiresAt time.Time
 }
@@ -94,12 +94,12 @@ func (r *Request) check(now time.Time) error {
 	if err := r.Identities.checkLimit("identities", r.Scopes); err != nil {
 		return err
 	}
-	if r.ExpiresAt == "" {
+	if r.ExpiresAt == nil {
 		return nil
 	}
-	at, err := time.Parse(time.RFC3339, r.ExpiresAt)
+	at, err := time.Parse(time.RFC3339, *r.ExpiresAt)
 	if err != nil {
-		return invalid.Field("expires_at", "must be a time such as 2030-01-01T00:00:00Z (RFC 3339)")
+		return invalid.Field("expires_at", "must be a time such as 2030-01-01T00:00:00Z (RFC 3339); leave it out for a key that never ends")
 	}
 	if r.expiresAt = at.UTC().Truncate(time.Millisecond); !r.expiresAt.After(now) {
 		return invalid.Field("expires_at", "must be in the future")

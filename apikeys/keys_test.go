@@ -30,7 +30,7 @@ func TestAKeyIsFoundByWhatWasShownOnce(t *testing.T) {
 		expires := p.now().Add(time.Hour).UTC().Truncate(time.Millisecond)
 		made, secret := create(t, k, apikeys.Request{
 			Name: "Harbour visitors", Scopes: []string{"messages:read", "connections:read"}, Accounts: []string{"hX9aQ2", "bK3"},
-			Identities: []string{}, ExpiresAt: expires.Format(time.RFC3339Nano),
+			Identities: []string{}, ExpiresAt: new(expires.Format(time.RFC3339Nano)),
 		})
 		if !keyForm.MatchString(secret.Reveal()) {
 			t.Error("the key does not look like one")
@@ -85,7 +85,7 @@ func TestKeysEnd(t *testing.T) {
 		p := newPlace(t, db)
 		k, replica := p.open(token), p.open(token)
 		request := reader("short")
-		request.ExpiresAt = p.now().Add(time.Hour).Format(time.RFC3339)
+		request.ExpiresAt = new(p.now().Add(time.Hour).Format(time.RFC3339))
 		_, short := create(t, k, request)
 		revoked, long := create(t, k, reader("long"))
 		_, other := create(t, k, reader("long"))
@@ -160,8 +160,9 @@ func TestWhatIsRefused(t *testing.T) {
 		"admin with accounts":          {func(r *apikeys.Request) { r.Scopes, r.Accounts = []string{"admin"}, []string{"a"} }, "accounts"},
 		"admin with no accounts":       {func(r *apikeys.Request) { r.Scopes, r.Accounts = []string{"admin"}, []string{} }, "accounts"},
 		"admin and more with identity": {func(r *apikeys.Request) { r.Scopes, r.Identities = []string{"messages:read", "admin"}, []string{"a"} }, "identities"},
-		"expired":                      {func(r *apikeys.Request) { r.ExpiresAt = p.now().Add(-time.Minute).Format(time.RFC3339) }, "expires_at"},
-		"expires at no time":           {func(r *apikeys.Request) { r.ExpiresAt = "tomorrow" }, "expires_at"},
+		"expired":                      {func(r *apikeys.Request) { r.ExpiresAt = new(p.now().Add(-time.Minute).Format(time.RFC3339)) }, "expires_at"},
+		"expires, but at nothing":      {func(r *apikeys.Request) { r.ExpiresAt = new("") }, "expires_at"},
+		"expires at no time":           {func(r *apikeys.Request) { r.ExpiresAt = new("tomorrow") }, "expires_at"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := reader("x")

@@ -5,13 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
 
 	"gatehouse/apikeys"
+	"gatehouse/internal/invalid"
 	"gatehouse/internal/vault"
 )
 
@@ -78,16 +81,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int
 		fmt.Fprintln(stderr, "gatehouse:", err)
 		return exitUsage
 	}
-	if slices.Equal(args, []string{"--version"}) {
-		args = []string{"version"}
+	if len(args) > 0 && args[0] == "--version" {
+		args = append([]string{"version"}, args[1:]...)
 	}
 	parsed, err := parser.Parse(args)
+	if err == nil {
+		err = emptyFlag(parsed)
+	}
 	if err != nil {
 		return refuse(parser, args, err)
 	}
 	if err := parsed.Run(); err != nil {
-		if wrong, ok := errors.AsType[usageError](err); ok {
-			fmt.Fprintln(stderr, "gatehouse:", oneLine(wrong))
+		if usedWrongly(err) {
+			fmt.Fprintln(stderr, "gatehouse:", oneLine(err))
 			return exitUsage
 		}
 		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
@@ -128,6 +134,23 @@ var errReported = errors.New("reported")
 type usageError string
 
 func (e usageError) Error() string { return string(e) }
+
+// usedWrongly tells whether a value that was given cannot be right, whoever found it: this program, or the gateway.
+func usedWrongly(err error) bool {
+	refused, _ := errors.AsType[problem](err)
+	return errors.As(err, new(usageError)) || errors.As(err, new(*invalid.Error)) || refused.Status == http.StatusBadRequest && !refused.foreign
+}
+
+// emptyFlag refuses a flag that is given empty, as by a script whose variable is not set: it would count as absent, and
+// a list would not be narrowed, or a key never end. A pointer is for a flag that may be emptied.
+func emptyFlag(parsed *kong.Context) error {
+	for _, p := range parsed.Path {
+		if p.Flag != nil && !p.Resolved && p.Flag.Target.Kind() == reflect.String && parsed.FlagValue(p.Flag) == "" {
+			return usageError("--" + p.Flag.Name + ": want a value; leave it out for none")
+		}
+	}
+	return nil
+}
 
 // oneLine keeps an error on one line, whatever it was made of, and from driving the terminal.
 func oneLine(err error) string { return printable(strings.Join(strings.Fields(err.Error()), " ")) }

@@ -162,10 +162,10 @@ func (c *client) unreached(err error) error {
 // token is the key given, or on the gateway's own machine the first admin token.
 func (c *client) token() (vault.Secret, error) {
 	if c.URL.Host == "" || (c.URL.Scheme != "https" && c.URL.Scheme != "http") {
-		return vault.Secret{}, errors.New("GATEHOUSE_URL: want a URL such as https://gatehouse.example.com")
+		return vault.Secret{}, usageError("GATEHOUSE_URL: want a URL such as https://gatehouse.example.com")
 	}
 	if c.URL.Scheme != "https" && !isLoopback(c.URL.Hostname()) {
-		return vault.Secret{}, errors.New("GATEHOUSE_URL: want https; a key is not sent in clear over a network")
+		return vault.Secret{}, usageError("GATEHOUSE_URL: want https; a key is not sent in clear over a network")
 	}
 	if !c.Token.IsZero() {
 		return c.Token, nil

@@ -73,19 +73,15 @@ type helpCommand struct {
 }
 
 func (c *helpCommand) Run(k *kong.Kong) error {
-	traced, err := kong.Trace(k, c.Command)
-	if err == nil && len(c.Command) > 0 && !named(traced.Selected(), c.Command) {
-		return usageError(fmt.Sprintf("there is no command %s; gatehouse help lists them", strings.Join(c.Command, " ")))
+	_, unknown := misnamed(k, c.Command)
+	if unknown == nil {
+		_, unknown = k.Parse(append(c.Command, "--help")) // which shows it, and ends
 	}
-	if err != nil {
-		return err
+	wanted := "there is no command " + strings.Join(c.Command, " ")
+	if _, meant, similar := strings.Cut(unknown.Error(), ", did you mean"); similar {
+		return usageError(wanted + ", did you mean" + meant)
 	}
-	return traced.PrintUsage(false)
-}
-
-// named tells whether a node is what the words name: those that name none of a group's commands leave the group.
-func named(node *kong.Node, words []string) bool {
-	return node != nil && (node.Leaf() || node.Name == words[len(words)-1])
+	return usageError(wanted + "; gatehouse help lists them")
 }
 
 // refuse says what is wrong with a command line, and returns the exit code. A command that only stands for others
@@ -97,6 +93,9 @@ func refuse(parser *kong.Kong, args []string, err error) int {
 		return exitUsage
 	}
 	node := wrong.Context.Selected()
+	if group, unknown := misnamed(parser, args); unknown != nil {
+		node, err = group, unknown
+	}
 	if incomplete(node, args) {
 		wrong.Context.Stdout = parser.Stderr
 		_ = wrong.Context.PrintUsage(false)
@@ -114,6 +113,29 @@ func refuse(parser *kong.Kong, args []string, err error) int {
 	}
 	fmt.Fprintln(parser.Stderr, "gatehouse:", line)
 	return exitUsage
+}
+
+// misnamed tells whether the words of a command line name a group and then none of its commands, which kong takes for an
+// argument of the command that the group stands for.
+func misnamed(parser *kong.Kong, words []string) (group *kong.Node, unknown error) {
+	group = parser.Model.Node
+	for i, word := range words {
+		at := slices.IndexFunc(group.Children, func(n *kong.Node) bool { return n.Name == word })
+		if at >= 0 {
+			group = group.Children[at]
+			continue
+		}
+		if stands := group.DefaultCmd; stands != nil && len(stands.Positional) == 0 && !strings.HasPrefix(word, "-") {
+			group.DefaultCmd = nil
+			traced, err := kong.Trace(parser, words[:i+1])
+			if group.DefaultCmd = stands; err == nil {
+				err = traced.Error
+			}
+			return group, err
+		}
+		break
+	}
+	return nil, nil
 }
 
 // incomplete tells whether a command line names a group of commands, and none of them.

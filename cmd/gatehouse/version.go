@@ -2,12 +2,18 @@ package main
 
 import (
 	"fmt"
+	"runtime"
 	"runtime/debug"
 )
 
-type versionCommand struct{}
+type versionCommand struct {
+	JSON bool `env:"-" help:"Print JSON."`
+}
 
-func (versionCommand) Run(t *terminal) error {
+func (c *versionCommand) Run(t *terminal) error {
+	if c.JSON {
+		return writeJSON(t.out, map[string]string{"version": version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH})
+	}
 	_, err := fmt.Fprintln(t.out, "gatehouse", version())
 	return err
 }

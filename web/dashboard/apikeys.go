@@ -160,7 +160,7 @@ func (f keyForm) request(now time.Time) (apikeys.Request, error) {
 	if err != nil || days < 1 || days > 3650 {
 		return r, invalid.Field("expires_at", "must be a number of days, up to 3650, or nothing")
 	}
-	r.ExpiresAt = now.AddDate(0, 0, days).UTC().Format(time.RFC3339)
+	r.ExpiresAt = new(now.AddDate(0, 0, days).UTC().Format(time.RFC3339))
 	return r, nil
 }
 

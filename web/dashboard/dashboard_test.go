@@ -103,12 +103,12 @@ func TestWhatAKeyIsAskedFor(t *testing.T) {
 		name                 string
 		form                 keyForm
 		accounts, identities []string
-		ends                 string
+		ends                 *string
 	}{
-		{"all", keyForm{AccountLimit: "all", IdentityLimit: "all", Accounts: "ignored"}, nil, nil, ""},
-		{"some", keyForm{AccountLimit: "some", Accounts: " a,b\n c ", IdentityLimit: "some"}, []string{"a", "b", "c"}, []string{}, ""},
-		{"a form without the choice gives nothing", keyForm{}, []string{}, []string{}, ""},
-		{"a week", keyForm{AccountLimit: "all", IdentityLimit: "all", Days: "7"}, nil, nil, "2026-01-09T03:04:05Z"},
+		{"all", keyForm{AccountLimit: "all", IdentityLimit: "all", Accounts: "ignored"}, nil, nil, nil},
+		{"some", keyForm{AccountLimit: "some", Accounts: " a,b\n c ", IdentityLimit: "some"}, []string{"a", "b", "c"}, []string{}, nil},
+		{"a form without the choice gives nothing", keyForm{}, []string{}, []string{}, nil},
+		{"a week", keyForm{AccountLimit: "all", IdentityLimit: "all", Days: "7"}, nil, nil, new("2026-01-09T03:04:05Z")},
 	} {
 		r, err := row.form.request(now)
 		if diff := cmp.Diff([]any{row.accounts, row.identities, row.ends}, []any{[]string(r.Accounts), []string(r.Identities), r.ExpiresAt}); diff != "" || err != nil {
