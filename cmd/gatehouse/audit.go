@@ -2,9 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/google/uuid"
 
 	"gatehouse/internal/audit"
 )
@@ -44,13 +48,17 @@ func (c *auditList) Run(ctx context.Context, t *terminal) error {
 	if c.JSON {
 		return writeJSON(t.out, items)
 	}
+	if len(items) == 0 {
+		_, err := fmt.Fprintln(t.out, "There are no such entries.")
+		return err
+	}
 	w := t.table("WHEN", "WHO", "FROM", "ACTION", "OUTCOME", "ACCOUNT", "TARGET")
 	for _, i := range items {
 		outcome := i.Outcome
 		if i.Status != 0 {
 			outcome += " " + strconv.Itoa(i.Status)
 		}
-		w.row(i.At, who(i), orDash(i.Remote), i.Action, outcome, orDash(i.Account), orDash(i.Target))
+		w.row(i.At, who(i), orDash(i.Remote), i.Action, outcome, orDash(i.Account), orDash(target(i)))
 	}
 	return w.print()
 }
@@ -61,4 +69,13 @@ func who(i audit.Stored) string {
 		return i.ActorKind
 	}
 	return i.ActorKind + " " + i.Actor
+}
+
+// target is what it was done to, by its name first where it has an id and a name: an id tells people nothing.
+func target(i audit.Stored) string {
+	id, name, both := strings.Cut(i.Target, " ")
+	if both && uuid.Validate(id) == nil {
+		return name + " (" + id + ")"
+	}
+	return i.Target
 }

@@ -83,6 +83,10 @@ func (c *doorsCommand) users(ctx context.Context, t *terminal) error {
 	if c.JSON {
 		return writeJSON(t.out, users)
 	}
+	if len(users) == 0 {
+		_, err := fmt.Fprintln(t.out, "Nobody has this door.")
+		return err
+	}
 	w := t.table("USER", "ROLE", "UNTIL", "NAME", "EMAIL", "FROM")
 	for _, u := range users {
 		w.row(u.User, u.Role, forEver(t, u.End), orDash(u.DisplayName), orDash(u.Email), u.Start)

@@ -75,7 +75,6 @@ func (c *endpointDeliveries) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	w := t.table("CREATED", "STATUS", "ATTEMPTS", "LAST", "NEXT", "SUBJECT", "DELIVERY")
-	w.lastIsKey = true
 	for _, d := range items {
 		w.row(d.CreatedAt, d.Status, d.Attempts, d.last(), d.NextAttemptAt, orDash(d.Subject), d.ID)
 	}

@@ -36,7 +36,7 @@ func (s stored) print(t *terminal, withID bool) error {
 	words, subject := printable(said.Line(s.Message)), printable(s.Subject)
 	space := max(wordsColumn-wide(words), 0) + 2
 	if limit := columns(t.out); limit > 0 {
-		words = cut(words, max(limit-wide(begin), leastColumn))
+		words = cut(words, max(limit-wide(begin), leastText))
 		if left := limit - wide(begin) - wide(words) - space; left < leastSubject {
 			subject = ""
 		} else {

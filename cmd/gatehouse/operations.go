@@ -42,6 +42,10 @@ func (c *operationList) Run(ctx context.Context, t *terminal) error {
 	if c.JSON {
 		return writeJSON(t.out, items)
 	}
+	if len(items) == 0 {
+		_, err := fmt.Fprintln(t.out, "There are no such operations.")
+		return err
+	}
 	w := t.table("OPERATION", "STATUS", "TYPE", "RECEIVED", "ID", "LOCK", "PEOPLE", "ERROR", "IDENTITY")
 	for _, a := range items {
 		w.row(a.Operation, a.Status, a.Type, a.ReceivedAt, a.ID, a.Lock, len(a.Results), orDash(a.Error), a.Identity)

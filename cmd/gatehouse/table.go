@@ -2,24 +2,27 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
 )
 
-// table is how lists are shown to people: plain columns, and on a terminal no wider than that. The first column is
-// never cut, because other commands ask for what is in it; on a narrow terminal the last are left off.
+// table is how lists are shown to people: plain columns, and on a terminal no wider than that. There a text or a list is
+// cut where that lets a row stay on one line. Otherwise the columns that find no room stand below, indented, their
+// headings too. What is one word is never cut: other commands ask for it.
 type table struct {
 	t      *terminal
 	header []string
 	rows   [][]string
-	// lastIsKey says that other commands ask for what is in the last column: where it does not fit it stands below
-	// its row, whole.
-	lastIsKey bool
 }
 
-// leastColumn is what a column is not cut below.
-const leastColumn = 12
+const (
+	// leastText is what a cell of several words is not cut below.
+	leastText = 20
+	// longestID is more than the ids have; a longer word is an address, or a stranger's.
+	longestID = 80
+)
 
 func (t *terminal) table(header ...string) *table { return &table{t: t, header: header} }
 
@@ -37,28 +40,25 @@ func (b *table) row(cells ...any) {
 
 // print writes the table. A column that says how something stands is coloured.
 func (b *table) print() error {
-	last := len(b.header) - 1
-	widths := b.widths(len(b.header))
-	below := b.lastIsKey && (len(widths) <= last || b.tooLong(last, widths[last]))
-	if below {
-		widths = b.widths(last)
-	}
+	lines := b.lines()
 	var all strings.Builder
-	line := func(cells []string, toneOf func(i int, text string) tone) {
-		space := 0
-		for i, width := range widths {
-			text := cut(cells[i], width)
-			all.WriteString(strings.Repeat(" ", space) + paint(b.t.out, toneOf(i, text), text))
-			space = width - wide(text) + 2
-		}
-		all.WriteByte('\n')
-		if below {
-			all.WriteString("  " + paint(b.t.out, toneOf(last, cells[last]), cells[last]) + "\n")
+	write := func(cells []string, toneOf func(i int, text string) tone) {
+		for n, line := range lines {
+			if n > 0 {
+				all.WriteString(below)
+			}
+			space := 0
+			for _, c := range line {
+				text := cut(cells[c.index], c.width)
+				all.WriteString(strings.Repeat(" ", space) + paint(b.t.out, toneOf(c.index, text), text))
+				space = c.width - wide(text) + 2
+			}
+			all.WriteByte('\n')
 		}
 	}
-	line(b.header, func(int, string) tone { return strong })
+	write(b.header, func(int, string) tone { return strong })
 	for _, row := range b.rows {
-		line(row, func(i int, text string) tone {
+		write(row, func(i int, text string) tone {
 			if slices.Contains([]string{"STATUS", "STATE", "OUTCOME"}, b.header[i]) {
 				return toneOf(text)
 			}
@@ -69,48 +69,75 @@ func (b *table) print() error {
 	return err
 }
 
-// tooLong tells whether something in a column is wider than it.
-func (b *table) tooLong(column, width int) bool {
-	return slices.ContainsFunc(b.rows, func(row []string) bool { return wide(row[column]) > width })
+// column is where one of the columns stands in its line.
+type column struct {
+	index, width int
+	whole        int // the width at which nothing is cut
 }
 
-// widths are those of the first n columns, as far as they are shown; the widest give way until all fit.
-func (b *table) widths(n int) []int {
-	widths := make([]int, n)
-	for _, row := range append(b.rows, b.header) {
-		for i, text := range row[:n] {
-			widths[i] = max(widths[i], wide(text))
+// below is in front of what did not fit in its row's first line.
+const below = "  "
+
+// lines are the columns of each line of a row. A column goes to the first line with room for it.
+func (b *table) lines() (lines [][]column) {
+	limit := columns(b.t.out)
+	if limit == 0 {
+		limit = math.MaxInt
+	}
+	room := func(line int) int { return limit - min(line, 1)*len(below) }
+	for i := range b.header {
+		c, at := b.column(i), 0
+		for at < len(lines) && span(lines[at])+2+c.width > room(at) {
+			at++
 		}
+		if at == len(lines) {
+			lines = append(lines, nil)
+		}
+		lines[at] = append(lines[at], c)
 	}
-	limit, all := columns(b.t.out), 2*(len(widths)-1)
-	for _, n := range widths {
-		all += n
+	for n, line := range lines {
+		widen(line, room(n))
 	}
-	for ; limit > 0 && all > limit; all-- {
-		widest := 0
-		for i := 1; i < len(widths); i++ {
-			if widths[i] > leastColumn && (widest == 0 || widths[i] > widths[widest]) {
-				widest = i
+	return lines
+}
+
+// column measures a column, at its least width.
+func (b *table) column(i int) column {
+	c := column{index: i}
+	for _, row := range append(b.rows, b.header) {
+		n := wide(row[i])
+		if c.whole = max(c.whole, n); strings.Contains(row[i], " ") || n > longestID {
+			n = min(n, leastText)
+		}
+		c.width = max(c.width, n)
+	}
+	return c
+}
+
+// span is how wide a line is.
+func span(line []column) int {
+	n := 2 * (len(line) - 1)
+	for _, c := range line {
+		n += c.width
+	}
+	return n
+}
+
+// widen gives what is left of a line to what is cut in it, evenly.
+func widen(line []column, limit int) {
+	for left := limit - span(line); left > 0; {
+		narrowest := -1
+		for i, c := range line {
+			if c.width < c.whole && (narrowest < 0 || c.width < line[narrowest].width) {
+				narrowest = i
 			}
 		}
-		if widest == 0 {
-			return fitting(widths, limit)
+		if narrowest < 0 {
+			return
 		}
-		widths[widest]--
+		line[narrowest].width++
+		left--
 	}
-	return widths
-}
-
-// fitting leaves off what is too much.
-func fitting(widths []int, limit int) []int {
-	left := limit
-	for i, n := range widths {
-		if left < n && i > 0 {
-			return widths[:i]
-		}
-		left -= n + 2
-	}
-	return widths
 }
 
 // fields shows one item: a line for each of its fields, name and value. Nothing of it is cut.

@@ -34,17 +34,20 @@ func TestTablesFitTheTerminal(t *testing.T) {
 	if !strings.Contains(wide, "account.person 日本語日本語日本語日本語 account.sync\n") || strings.Contains(wide, "\x1b") {
 		t.Errorf("%q", wide)
 	}
-	narrow := onTerminal(t, "90", vars, "connections")
+	narrow := onTerminal(t, "100", vars, "connections")
 	for _, want := range []string{"an-account-with-quite-a-long-id  active ", "…\n"} {
 		if !strings.Contains(narrow, want) {
 			t.Errorf("no %q in\n%s", want, narrow)
 		}
 	}
+	if narrower := onTerminal(t, "90", vars, "connections"); !strings.Contains(narrower, "\n  account.person 日本語日本語日本語日本語 account.sync\n") {
+		t.Errorf("not below its row:\n%s", narrower)
+	}
 	if tiny := onTerminal(t, "20", vars, "connections"); !strings.Contains(tiny, "an-account-with-quite-a-long-id\n") {
 		t.Errorf("an id was cut:\n%s", tiny)
 	}
 	for line := range strings.Lines(narrow) {
-		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 90 {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 100 {
 			t.Errorf("%d columns: %s", n, line)
 		}
 	}
@@ -76,6 +79,37 @@ func TestDeliveriesCanBeCopied(t *testing.T) {
 		if shown := onTerminal(t, columns, vars, "endpoints deliveries e-1"); !strings.Contains(shown, "\n  "+id+"\n") {
 			t.Errorf("on %s columns the id is not there whole:\n%s", columns, shown)
 		}
+	}
+}
+
+// On a narrow terminal nothing is left off: what finds no room stands below its row, and words are whole.
+func TestColumnsStandBelowTheirRows(t *testing.T) {
+	const id, url = "01a20550-26ed-79de-a011-de9444a1b2e4", "http://127.0.0.1:39999/hooks/a-building/gatehouse"
+	gate, _ := answering(t, http.StatusOK, "", `{"items":[{"id":"`+id+`","url":"`+url+`","enabled":true,"failures":9,"subjects":["gatehouse.event.*.access.>","gatehouse.operation.>"],
+		"health":{"waiting":3,"delivered":1}}]}`)
+	vars := map[string]string{"GATEHOUSE_URL": gate, "GATEHOUSE_TOKEN": "x", "NO_COLOR": "1"}
+	want := "" +
+		"ID                                    STATE\n" +
+		"  URL                                                WAITING\n" +
+		"  PARKED  SUCCESS  OLDEST  SUBJECTS\n" +
+		id + "  failing (9 in a row)\n" +
+		"  " + url + "  3\n" +
+		"  0       100%     -       gatehouse.event.*.access.> gateh…\n"
+	if shown := onTerminal(t, "60", vars, "endpoints"); shown != want {
+		t.Errorf("got\n%s\nwant\n%s", shown, want)
+	}
+	_, piped, _ := command(t, vars, "endpoints")
+	if lines := strings.Count(piped, "\n"); lines != 2 || !strings.Contains(piped, url+"  3 ") || !strings.Contains(piped, " gatehouse.event.*.access.> gatehouse.operation.>\n") {
+		t.Errorf("in a pipe a row is one line:\n%s", piped)
+	}
+}
+
+// An API key stands in the audit log with its id in front of its name, which is of use to programs only.
+func TestTheAuditLogNamesKeysFirst(t *testing.T) {
+	url, _ := answering(t, http.StatusOK, "", `{"items":[{"action":"api_key.create","outcome":"done","target":"01a20550-26c8-728c-9464-477ecffb3626 Harbour visitors: messages:read"}]}`)
+	_, shown, _ := command(t, map[string]string{"GATEHOUSE_URL": url, "GATEHOUSE_TOKEN": "x"}, "audit")
+	if !strings.HasSuffix(shown, "  Harbour visitors: messages:read (01a20550-26c8-728c-9464-477ecffb3626)\n") {
+		t.Errorf("%q", shown)
 	}
 }
 
