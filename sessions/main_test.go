@@ -78,7 +78,7 @@ func (p *place) key(expires time.Duration) string {
 	p.t.Helper()
 	r := apikeys.Request{Name: "of a test", Scopes: []string{"messages:read"}}
 	if expires > 0 {
-		r.ExpiresAt = p.now().Add(expires).Format(time.RFC3339)
+		r.ExpiresAt = new(p.now().Add(expires).Format(time.RFC3339))
 	}
 	made, _, err := p.keys.Create(p.t.Context(), r)
 	must(p.t, err)

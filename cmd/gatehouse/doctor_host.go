@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"syscall"
 	"time"
 
@@ -19,7 +18,6 @@ import (
 	"gatehouse/internal/telemetry"
 	"gatehouse/internal/vault"
 	"gatehouse/keys"
-	"gatehouse/migrations"
 )
 
 // What doctor looks at on this machine.
@@ -102,87 +100,6 @@ func syncRate(ctx context.Context, dir string) (float64, error) {
 		syncs++
 	}
 	return float64(syncs) / time.Since(began).Seconds(), nil
-}
-
-// errNothingThere says that a database has not been made yet.
-var errNothingThere = errors.New("not made yet; the first start does")
-
-// peek opens the database for looking: it makes none, and not while a gateway runs on its directory.
-func (c *doctorCommand) peek(ctx context.Context, look func(*sqldb.DB) (finding, error)) finding {
-	if c.DatabaseURL.IsZero() {
-		if _, err := os.Stat(filepath.Join(c.DataDir, "gatehouse.db")); errors.Is(err, fs.ErrNotExist) {
-			return off("%s", errNothingThere)
-		}
-	}
-	if c.unread {
-		return off("unknown: the database cannot be read")
-	}
-	var f finding
-	err := c.withDatabase(ctx, sqldb.LockMade, func(db *sqldb.DB) (err error) {
-		f, err = look(db)
-		return err
-	})
-	c.unread = err != nil && !errors.Is(err, sqldb.ErrInUse)
-	switch {
-	case errors.Is(err, sqldb.ErrInUse):
-		return off("a gateway is running on this directory; see below for what it says")
-	case err != nil && c.DatabaseURL.IsZero():
-		return fail("see docs/operations.md on restoring a backup", "%s", oneLine(err))
-	case err != nil:
-		return fail("check GATEHOUSE_DATABASE_URL and that the server lets this machine in", "%s", oneLine(err))
-	}
-	return f
-}
-
-func (c *doctorCommand) checkDatabase(ctx context.Context) finding {
-	return c.peek(ctx, func(db *sqldb.DB) (finding, error) {
-		made, current, err := schema(ctx, db)
-		switch {
-		case err != nil:
-			return finding{}, err
-		case !made:
-			return off("%s, without a schema: %s", c.databaseKind(), errNothingThere), nil
-		case !current:
-			return warn("run: gatehouse migrate up (serve does so too)", "%s, migrations are pending", c.databaseKind()), nil
-		}
-		if lax, err := laxCommits(ctx, db); err != nil || lax != "" {
-			return fail("an answered webhook must survive a power loss: turn it on", "%s", lax), err
-		}
-		return ok("%s, schema up to date", c.databaseKind()), nil
-	})
-}
-
-// schema tells whether there is one, and whether it is this program's. Asking for the migrations alone would
-// make the table that lists them.
-func schema(ctx context.Context, db *sqldb.DB) (made, current bool, err error) {
-	query := `SELECT COUNT(*) FROM sqlite_master WHERE name = 'goose_db_version'`
-	if db.Postgres() {
-		query = `SELECT COUNT(to_regclass('goose_db_version'))`
-	}
-	var tables int
-	if err := db.Get(ctx, &tables, query); err != nil || tables == 0 {
-		return false, false, err
-	}
-	list, err := migrations.List(ctx, db.Writer().DB, db.Postgres())
-	pending := slices.ContainsFunc(list, func(m migrations.Status) bool { return !m.Applied })
-	return true, !pending, err
-}
-
-// laxCommits names the setting that lets PostgreSQL forget what it has confirmed.
-func laxCommits(ctx context.Context, db *sqldb.DB) (string, error) {
-	if !db.Postgres() {
-		return "", nil
-	}
-	for _, name := range []string{"fsync", "synchronous_commit", "full_page_writes"} {
-		var value string
-		if err := db.Get(ctx, &value, `SELECT current_setting(?)`, name); err != nil {
-			return "", err
-		}
-		if value == "off" {
-			return "PostgreSQL runs with " + name + " = off", nil
-		}
-	}
-	return "", nil
 }
 
 const fixKeyset = "put the right file there; see docs/operations.md"

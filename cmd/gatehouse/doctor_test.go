@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -190,6 +191,24 @@ func TestDoctorLooksAtADatabaseAndLeavesItAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	diagnose(t, g.env).wants(t, "key set", "fail", "missing")
+
+	path := filepath.Join(g.data, "gatehouse.db")
+	all, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(all[len(all)/2/4096*4096:], bytes.Repeat([]byte{0xff}, 4096))
+	if err := os.WriteFile(path, all, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	diagnose(t, g.env).wants(t, "database", "fail", "damaged")
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	diagnose(t, g.env).wants(t, "database", "warn", "gone")
+	if info, err := os.Stat(path); err != nil || info.Size() != 0 {
+		t.Errorf("doctor made a database: %v %v", info, err)
+	}
 }
 
 // Before a shared database is used for the first time, doctor leaves it empty, and looks at the key set.

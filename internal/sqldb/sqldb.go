@@ -65,6 +65,9 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 	// secure_delete overwrites what is deleted in its page; SQLite would leave it there until the room is used again.
 	// busy_timeout comes into play only with other processes reading the file, such as a backup.
 	const pragmas = "?_journal_mode=WAL&_synchronous=FULL&_busy_timeout=5000&_foreign_keys=on&_secure_delete=FAST"
+	if err := lost(path); err != nil {
+		return nil, fmt.Errorf("opening %s: %w", path, err)
+	}
 	file := "file:" + (&url.URL{Path: path}).EscapedPath()
 	write := sqlitePool(file+pragmas+"&_txlock=immediate&_cache_size=-32000",
 		// A burst of commits appends without copying pages back in between.
@@ -73,7 +76,7 @@ func openSQLite(ctx context.Context, path string) (*DB, error) {
 		"PRAGMA temp_store = MEMORY")
 	write.SetMaxOpenConns(1)
 	if err := write.PingContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), write.Close())
+		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, damaged(err)), write.Close())
 	}
 	read := sqlitePool(file + pragmas + "&mode=ro&_query_only=1")
 	read.SetMaxOpenConns(4)
