@@ -350,3 +350,27 @@ func TestDisabledEndpointsParkAfterThreeDaysAndDeletedOnesAreSweptAway(t *testin
 		}
 	})
 }
+
+// An attempt that is under way while its endpoint is deleted leaves nothing behind either.
+func TestAnAttemptEndsAfterItsEndpointWasDeleted(t *testing.T) {
+	o, b := newOffice(t, sqldbtest.SQLite(t), keysetFile(t)), newBMS(t)
+	under, goOn := make(chan struct{}), make(chan struct{})
+	answer := sync.OnceFunc(func() { close(goOn) })
+	t.Cleanup(answer)
+	b.answers(func(http.ResponseWriter, *http.Request) { close(under); <-goOn })
+	e, _ := o.endpoint(b.URL)
+	o.say(1)
+	<-under
+	must(t, o.endpoints.Delete(t.Context(), e.ID, webhooks.Limits{}))
+	sweep := func() {
+		t.Helper()
+		must(t, events.NewRetention(o.log, quiet, o.Pruners(time.Hour, time.Hour)...).Sweep(t.Context()))
+	}
+	sweep()
+	answer()
+	await(t, "the attempt is stored", func() bool { return o.count(`SELECT COUNT(*) FROM delivery_attempts`) == 1 })
+	sweep()
+	if n := o.count(`SELECT (SELECT COUNT(*) FROM deliveries) + (SELECT COUNT(*) FROM delivery_attempts)`); n != 0 {
+		t.Errorf("%d rows are left", n)
+	}
+}

@@ -96,7 +96,7 @@ func (d *Deliveries) expire(ctx context.Context, tx *events.Tx) (int64, error) {
 }
 
 // prune removes one step of deliveries, with their attempts. SQLite wants an index's condition word for word.
-func (d *Deliveries) prune(ctx context.Context, tx *events.Tx, where string, arg any) (int64, error) {
+func (d *Deliveries) prune(ctx context.Context, tx *events.Tx, where string, args ...any) (int64, error) {
 	query := `SELECT message_id, endpoint_id FROM deliveries WHERE` + where + ` LIMIT ?`
 	if tx.Postgres {
 		query += ` FOR UPDATE SKIP LOCKED`
@@ -105,10 +105,10 @@ func (d *Deliveries) prune(ctx context.Context, tx *events.Tx, where string, arg
 		Message  string `db:"message_id"`
 		Endpoint string `db:"endpoint_id"`
 	}
-	if err := tx.Select(ctx, &keys, query, arg, events.PruneStep); err != nil || len(keys) == 0 {
+	if err := tx.Select(ctx, &keys, query, append(args, events.PruneStep)...); err != nil || len(keys) == 0 {
 		return 0, err
 	}
-	args := make([]any, 0, 2*len(keys))
+	args = make([]any, 0, 2*len(keys))
 	for _, k := range keys {
 		args = append(args, k.Message, k.Endpoint)
 	}
@@ -134,7 +134,8 @@ func (d *Deliveries) pruneDeleted(ctx context.Context, tx *events.Tx) (int64, er
 		return 0, err
 	}
 	for _, id := range gone {
-		if n, err := d.prune(ctx, tx, ` endpoint_id = ? ORDER BY message_id`, id); n > 0 || err != nil {
+		// What is being sent stays until how that ended is stored, or nobody is expected to store it any more.
+		if n, err := d.prune(ctx, tx, ` endpoint_id = ? AND (holder = '' OR due_at <= ?) ORDER BY message_id`, id, d.Now().UnixMilli()); n > 0 || err != nil {
 			return n, err
 		}
 	}

@@ -15,7 +15,7 @@ type endpointCreate struct {
 	Description string   `env:"-" placeholder:"TEXT" help:"What to call it."`
 	Disabled    bool     `env:"-" help:"Make it disabled."`
 	Ordered     bool     `env:"-" help:"Deliver one message at a time, in the order in which they were said."`
-	Concurrency int      `env:"-" placeholder:"N" help:"How many deliveries may be under way at once, 1 to 64. Default: 8."`
+	Concurrency *int     `env:"-" placeholder:"N" help:"How many deliveries may be under way at once, 1 to 64. Default: 8."`
 	JSON        bool     `env:"-" help:"Print JSON."`
 }
 
@@ -30,8 +30,8 @@ func (c *endpointCreate) Run(ctx context.Context, t *terminal) error {
 	if c.Description != "" {
 		in["description"] = c.Description
 	}
-	if c.Concurrency != 0 {
-		in["concurrency"] = c.Concurrency
+	if c.Concurrency != nil {
+		in["concurrency"] = *c.Concurrency
 	}
 	var made endpointSecret
 	if err := c.do(ctx, http.MethodPost, "/v1/endpoints", nil, in, &made); err != nil {
@@ -74,7 +74,7 @@ type endpointUpdate struct {
 	Description *string  `env:"-" placeholder:"TEXT" help:"What to call it."`
 	Ordered     bool     `env:"-" xor:"order" help:"Deliver one message at a time, in order."`
 	Unordered   bool     `env:"-" xor:"order" help:"Deliver several at once, in any order."`
-	Concurrency int      `env:"-" placeholder:"N" help:"How many deliveries may be under way at once, 1 to 64."`
+	Concurrency *int     `env:"-" placeholder:"N" help:"How many deliveries may be under way at once, 1 to 64."`
 	JSON        bool     `env:"-" help:"Print JSON."`
 }
 
@@ -92,8 +92,8 @@ func (c *endpointUpdate) Run(ctx context.Context, t *terminal) error {
 	if c.Ordered || c.Unordered {
 		in["ordered"] = c.Ordered
 	}
-	if c.Concurrency != 0 {
-		in["concurrency"] = c.Concurrency
+	if c.Concurrency != nil {
+		in["concurrency"] = *c.Concurrency
 	}
 	if len(in) == 0 {
 		return usageError("want at least one of --to, --subject, --description, --ordered, --unordered, --concurrency")
