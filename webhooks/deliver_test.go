@@ -112,13 +112,20 @@ func TestRetriesThenParksThenRetriesByHand(t *testing.T) {
 		if d := o.delivery(id, e); len(d.Tried) != attempts || d.Tried[0].Outcome != webhooks.OutcomeFailed || d.Tried[0].Status != 500 {
 			t.Errorf("%d attempts are shown, the last as %+v", len(d.Tried), d.Tried[0])
 		}
-		b.says(http.StatusNoContent)
-		if _, err := o.Retry(t.Context(), id+"."+e.ID, webhooks.Limits{}); err != nil {
-			t.Fatal(err)
+		retry := func() {
+			t.Helper()
+			_, err := o.Retry(t.Context(), id+"."+e.ID, webhooks.Limits{})
+			must(t, err)
 		}
+		retry()
+		await(t, "it failed again", func() bool { return len(o.delivery(id, e).Tried) > attempts })
+		o.clock.forward(10 * time.Second)
+		must(t, o.Look(t.Context()))
+		await(t, "the schedule has begun anew", func() bool { return len(b.got()) > attempts+1 })
+		b.says(http.StatusNoContent)
+		retry()
 		o.settled()
-		d := o.delivery(id, e)
-		if d.Status != "delivered" || d.Attempts != int64(attempts+1) {
+		if d := o.delivery(id, e); d.Status != "delivered" || d.Attempts != int64(len(b.got())) {
 			t.Errorf("retried, it is %s after %d attempts", d.Status, d.Attempts)
 		}
 		for _, h := range b.got() {
