@@ -143,7 +143,12 @@ func (c *Client) Post(ctx context.Context, target string, header http.Header, bo
 	limited, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	var wants atomic.Bool // the hook may still be called when the request has been given up
-	traced := httptrace.WithClientTrace(limited, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) { wants.Store(wantsCertificate(got)) }})
+	traced := httptrace.WithClientTrace(limited, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
+		if s := strangerOf(got); s != nil {
+			s.request()
+			wants.Store(s.wantsCertificate && !got.Reused)
+		}
+	}})
 	req, err := http.NewRequestWithContext(traced, http.MethodPost, u.String(), bytes.NewReader(body))
 	if err != nil {
 		return Answer{}, failed(FailureURL, "it cannot be requested")

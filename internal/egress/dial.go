@@ -3,6 +3,7 @@ package egress
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http/httptrace"
 	"net/netip"
@@ -24,9 +25,10 @@ func (c *Client) dialTLS(ctx context.Context, network, address string) (net.Conn
 		_ = conn.Close()
 		return nil, failed(FailureURL, "it has no host")
 	}
-	asking := &asking{Conn: conn}
+	stranger := &stranger{Conn: conn}
+	stranger.mayRead.Store(maxExchange)
 	config.GetClientCertificate = func(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		asking.certificate = true
+		stranger.wantsCertificate = true
 		if c.tls.GetClientCertificate == nil {
 			return &tls.Certificate{}, nil
 		}
@@ -34,7 +36,7 @@ func (c *Client) dialTLS(ctx context.Context, network, address string) (net.Conn
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.connect)
 	defer cancel()
-	secured := tls.Client(asking, config)
+	secured := tls.Client(stranger, config)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
 		return nil, handshakeFailure(err)
@@ -67,19 +69,50 @@ func (c *Client) dial(ctx context.Context, network, address string, judge func(n
 	return conn, nil
 }
 
-// asking is a connection whose server may have asked for a certificate. In TLS 1.3 it says only after the handshake
-// whether it believes one, and hangs up so fast that what it says may be lost.
-type asking struct {
+// stranger is a connection under TLS.
+type stranger struct {
 	net.Conn
-	certificate bool // not changed after the handshake
+	// wantsCertificate tells that the server has asked for one. In TLS 1.3 it says only after the handshake whether it
+	// believes it, and hangs up so fast that what it says may be lost. It is not changed after the handshake.
+	wantsCertificate bool
+	// mayRead is how many bytes more are taken.
+	mayRead atomic.Int64
 }
 
-// wantsCertificate tells whether a connection that has just been made is such a one.
-func wantsCertificate(got httptrace.GotConnInfo) bool {
-	conn, ok := got.Conn.(*tls.Conn)
-	if !ok || got.Reused {
-		return false
+const (
+	// maxExchange is what a handshake, or one request on a connection, may bring in all, and maxExchanges those of a
+	// connection together. HTTP/2 has many frames that answer nothing: without a bound a server could keep us reading
+	// for as long as there is a connection.
+	maxExchange, maxExchanges = 1 << 20, 16 << 20
+)
+
+var errTooMuch = errors.New("the server sends more than was asked for")
+
+func (s *stranger) Read(p []byte) (int, error) {
+	if s.mayRead.Load() <= 0 {
+		return 0, errTooMuch
 	}
-	asking, ok := conn.NetConn().(*asking)
-	return ok && asking.certificate
+	n, err := s.Conn.Read(p)
+	s.mayRead.Add(-int64(n))
+	return n, err
+}
+
+// request notes that another request is made on the connection.
+func (s *stranger) request() {
+	for {
+		left := s.mayRead.Load()
+		if s.mayRead.CompareAndSwap(left, min(left+maxExchange, maxExchanges)) {
+			return
+		}
+	}
+}
+
+// strangerOf is who a request is made to by https, nil where it is made by http.
+func strangerOf(got httptrace.GotConnInfo) *stranger {
+	conn, ok := got.Conn.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	s, _ := conn.NetConn().(*stranger)
+	return s
 }

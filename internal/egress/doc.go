@@ -6,6 +6,9 @@
 // allow-list alone. A connection that is kept open has been judged; it serves the same scheme, host name and port again,
 // and no other.
 //
+// What a server sends is bounded too: of an answer its header and the first 64 KiB are read, and a connection on which more
+// comes than its requests can be answered with is closed.
+//
 // Redirects are not followed, since nothing here follows them; proxies of the environment are not used; there are no
 // cookies. One request has 15 seconds, all in, whatever the server does with them.
 //
