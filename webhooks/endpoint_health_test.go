@@ -158,6 +158,11 @@ func TestFiveDaysOfFailuresDisable(t *testing.T) {
 		if e := p.current().Get(made.ID); !e.Enabled || e.DisabledReason != "" || p.shown(made.ID).Failures != 1 {
 			t.Error("enabled again, it must have five days again")
 		}
+		p.wait(6 * 24 * time.Hour)
+		p.fails(made.ID)
+		if !p.current().Get(made.ID).Enabled {
+			t.Error("disabled for two failures, days apart")
+		}
 	})
 }
 
