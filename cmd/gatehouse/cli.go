@@ -146,7 +146,7 @@ func usedWrongly(err error) bool {
 func emptyFlag(parsed *kong.Context) error {
 	for _, p := range parsed.Path {
 		if p.Flag != nil && !p.Resolved && p.Flag.Target.Kind() == reflect.String && parsed.FlagValue(p.Flag) == "" {
-			return usageError("--" + p.Flag.Name + ": want a value; leave it out for none")
+			return usageError("--" + p.Flag.Name + ": want a value, or leave it out")
 		}
 	}
 	return nil

@@ -179,7 +179,7 @@ func TestSimulateDoordeckSaysWhatIsWrong(t *testing.T) {
 		{1, "is not PEM", []string{"--key-file", path}},
 		{1, "writing the key", []string{"--key-file", filepath.Join(t.TempDir(), "missing", "key.pem")}},
 		{1, "listening on 256.0.0.1:1", []string{"--addr", "256.0.0.1:1"}},
-		{2, "--issuer and --key-id are needed", []string{"--issuer", ""}},
+		{2, "--issuer: want a value", []string{"--issuer", ""}},
 		{2, "Doordeck's own", []string{"--issuer", "https://api.doordeck.com/"}},
 	} {
 		cmd := exec.CommandContext(t.Context(), binary, append([]string{"simulate", "doordeck"}, test.args...)...)
