@@ -125,7 +125,7 @@ func (k *look) queued(ctx context.Context, op *operation, p *part, overtaken boo
 		op.arrived = append(op.arrived, p.UserID)
 	case k.has == nil && now < p.ExpiresAt+soonFor.Milliseconds():
 		// Nothing is known. Once it is over, it is still worth asking for a time how it ended.
-	case p.EndAt != 0 && now >= p.EndAt:
+	case p.hasEnded(now):
 		p.Status = Expired
 	case now < p.ExpiresAt && (p.GuardAt == 0 || !k.connected(ctx)):
 		// The door will get it.
@@ -215,7 +215,7 @@ func (k *look) watched(ctx context.Context, op *operation, p *part, overtaken bo
 		op.again(p, k.at)
 	case over && p.Error == whyOvertaken:
 		p.Status = Cancelled
-	case over && op.Waits && p.Error != whyRefused:
+	case over && (op.Waits || p.hasEnded(now)) && p.Error != whyRefused:
 		p.Status = Expired
 	case over:
 		p.Status = Failed

@@ -229,6 +229,32 @@ func TestAnOldListDoesNotDisproveAShare(t *testing.T) {
 	}
 }
 
+// A share that is sent again because an old list does not show it yet, and is refused then, was applied all the same: the list
+// has the last word.
+func TestARefusalIsNotTheLastWord(t *testing.T) {
+	c := newCloud(t, doordecksim.Options{Strict: true})
+	l, old := newLate(t, c), newOldList(t, c)
+	old.by = 2 * time.Second
+	d := newDesk(t, sqldbtest.SQLite(t), keyset(t), c)
+	l.loses = 1
+	d.submit(t, `{"type":"revoke","lock":"%s","invitees":[{"email":"ana@example.test"}]}`, front)
+	must(t, d.ops.Step(t.Context()))
+	d.pass(t, c, 3*time.Second)
+	share := d.submit(t, shareAna, front) // is watched as long as the revoke may come
+	must(t, d.ops.Step(t.Context()))
+	c.Faults().Fail(execute, 1, 400)
+	must(t, d.ops.Step(t.Context()))
+	if n := c.Stats().Answers[400]; n != 1 {
+		t.Fatalf("%d were refused: nothing is shown", n)
+	}
+	for range 6 {
+		d.pass(t, c, 8*time.Second)
+	}
+	if share = d.state(t, share); share.Status != sharing.Applied || !strings.Contains(c.members(front), "visitor-ana") {
+		t.Errorf("the door has %s\n%s", c.members(front), text(share))
+	}
+}
+
 // A share that is tried in vain until its end has expired: there was no use in it any more.
 func TestAShareThatIsTriedUntilItsEndHasExpired(t *testing.T) {
 	c := newCloud(t, doordecksim.Options{Strict: true})

@@ -49,6 +49,9 @@ func usersByID(users []doordeck.LockUser) map[string]doordeck.LockUser {
 	return has
 }
 
+// hasEnded tells whether the time is over for which a person was to have the door.
+func (p *part) hasEnded(now int64) bool { return p.EndAt != 0 && now >= p.EndAt }
+
 // holds tells whether a door's list of users shows what was asked for a person.
 func (o *operation) holds(p *part, has map[string]doordeck.LockUser, now time.Time) bool {
 	u, there := has[p.UserID]

@@ -116,11 +116,20 @@ func (r *run) age() {
 		case now < r.op.endsAt(p):
 		case p.Status == Running:
 			p.Status, p.GuardAt, p.Error = watched, max(p.ExpiresAt, p.GuardAt, now), cmp.Or(p.Error, whyUnavailable)
-		case p.Tries == 0 || r.op.Waits || now >= p.EndAt && p.EndAt != 0:
-			p.Status, p.Error = Expired, cmp.Or(p.Error, r.reason, r.op.Error)
+		case p.Tries == 0 || r.op.Waits || p.hasEnded(now):
+			r.end(p, Expired, cmp.Or(p.Error, r.reason, r.op.Error))
 		default:
-			p.Status, p.Error = Failed, cmp.Or(p.Error, r.reason, r.op.Error, whyUnavailable)
+			r.end(p, Failed, cmp.Or(p.Error, r.reason, r.op.Error, whyUnavailable))
 		}
+	}
+}
+
+// end gives up on a person. Where something was sent more than once, an earlier try may have been done although the list of
+// users, which may be an old one, did not show it: it has the last word.
+func (r *run) end(p *part, status Status, reason string) {
+	p.Status, p.Error = status, reason
+	if p.Tries > 1 {
+		p.Status, p.Error, p.GuardAt = watched, cmp.Or(reason, whyUnavailable), max(p.ExpiresAt, r.now().Add(clocksDiffer).UnixMilli())
 	}
 }
 

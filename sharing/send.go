@@ -271,6 +271,9 @@ func (r *run) learn(ctx context.Context, u *unit) {
 		r.locks.forget(laneOf(r.op))
 	default:
 		r.refused(u, Failed, whyRefused)
+		for _, p := range u.people {
+			r.end(p, Failed, whyRefused)
+		}
 		r.doubt(ctx, class)
 	}
 }
