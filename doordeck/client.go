@@ -79,7 +79,7 @@ func NewTransport() *http.Transport {
 		ForceAttemptHTTP2:      true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 15 * time.Second}, // finds dead connections
 		TLSHandshakeTimeout:    10 * time.Second,
-		MaxConnsPerHost:        64,
+		MaxConnsPerHost:        128,
 		MaxIdleConnsPerHost:    16,
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,

@@ -79,6 +79,9 @@ func (o *Operations) Step(ctx context.Context) error {
 // AllDue has everything looked at that is open, as Run does when the clock was set back.
 func (o *Operations) AllDue(ctx context.Context) error { return o.store.allDue(ctx) }
 
+// CompareClocks is what Run does now and then.
+func (o *Operations) CompareClocks(ctx context.Context) { o.compareClocks(ctx) }
+
 // TakeWait takes "wait" out of an operation.
 var TakeWait = takeWait
 

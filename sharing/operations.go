@@ -58,10 +58,11 @@ type Operations struct {
 	metrics  *operationMetrics
 	locks    *lockCache
 
-	poke chan struct{}
-	mu   sync.Mutex
-	busy map[lane]bool
-	done map[string][]chan struct{} // who waits for an operation, by its id
+	workers *slots // of identities
+	poke    chan struct{}
+	mu      sync.Mutex
+	busy    map[lane]bool
+	done    map[string][]chan struct{} // who waits for an operation, by its id
 }
 
 // NewOperations makes them. What is stored is run by Run.
@@ -72,7 +73,7 @@ func NewOperations(c OperationsConfig) *Operations {
 	o := &Operations{
 		db: c.DB, actors: c.Identities, log: c.Log, now: c.Now, metrics: newOperationMetrics(c.Registerer),
 		directed: &directory{actors: c.Identities}, locks: newLockCache(c.Identities, c.Now),
-		poke: make(chan struct{}, 1), busy: map[lane]bool{}, done: map[string][]chan struct{}{},
+		workers: newSlots(maxLanes, maxOfIdentity), poke: make(chan struct{}, 1), busy: map[lane]bool{}, done: map[string][]chan struct{}{},
 	}
 	o.store = &store{db: c.DB, events: c.Events, vault: c.Vault, now: c.Now, said: o.said}
 	return o

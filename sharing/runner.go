@@ -13,8 +13,9 @@ const (
 	pollEvery = 500 * time.Millisecond
 	// laneLease is how long the lane of a worker that died is left alone.
 	laneLease = 15 * time.Second
-	// maxLanes is how many lanes are worked on at one time.
-	maxLanes = 64
+	// maxLanes is how many lanes are worked on at one time, and maxOfIdentity how many of them may be one identity's: its
+	// doors, when many of them hang, take nobody else's time.
+	maxLanes, maxOfIdentity = 128, 64
 	// stopFor is how long what was sent may still be answered when the gateway stops.
 	stopFor = 6 * time.Second
 	// maxAside is how many operations of a lane may be tried again and again without holding up the others.
@@ -29,8 +30,10 @@ func (o *Operations) Run(ctx context.Context) error {
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var workers sync.WaitGroup
-	tick := time.NewTicker(pollEvery)
+	tick, compare := time.NewTicker(pollEvery), time.NewTicker(compareEvery)
 	defer tick.Stop()
+	defer compare.Stop()
+	o.compareClocks(ctx)
 	for last := int64(0); ctx.Err() == nil; {
 		now := o.now().UnixMilli()
 		var err error
@@ -47,6 +50,8 @@ func (o *Operations) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-o.poke:
 		case <-tick.C:
+		case <-compare.C:
+			o.compareClocks(ctx)
 		}
 	}
 	ended := make(chan struct{})
@@ -69,11 +74,8 @@ func (o *Operations) dispatch(ctx, working context.Context, workers *sync.WaitGr
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, l := range lanes {
-		if o.busy[l] {
+		if o.busy[l] || !o.workers.take(l.identity) {
 			continue
-		}
-		if len(o.busy) >= maxLanes {
-			return nil
 		}
 		o.busy[l] = true
 		workers.Go(func() {
@@ -81,6 +83,7 @@ func (o *Operations) dispatch(ctx, working context.Context, workers *sync.WaitGr
 			o.mu.Lock()
 			delete(o.busy, l)
 			o.mu.Unlock()
+			o.workers.free(l.identity)
 			if worked {
 				o.wake() // for what came meanwhile
 			}
