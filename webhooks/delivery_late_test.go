@@ -5,6 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gatehouse/events"
 	"gatehouse/internal/sqldb"
 	"gatehouse/internal/sqldb/sqldbtest"
 	"gatehouse/webhooks"
@@ -19,6 +22,9 @@ func TestAnOldURLDoesNotDisable(t *testing.T) {
 		e, _ := o.endpoint(old.URL)
 		id := o.say(1)[0]
 		await(t, "it is under way", func() bool { return old.now.Load() == 1 })
+		if d := o.delivery(id, e); !d.Sending || d.Attempts != 1 || len(d.Tried) != 0 || !d.NextAttemptAt.IsZero() {
+			t.Errorf("while it is being sent it is shown as %+v", d)
+		}
 		_, err := o.endpoints.Change(t.Context(), e.ID, webhooks.EndpointRequest{URL: webhooks.Give(right.URL)}, webhooks.Limits{})
 		must(t, err)
 		close(release)
@@ -155,4 +161,30 @@ func TestAClockSetBackKeepsTheOrder(t *testing.T) {
 			t.Errorf("it got %v, want %s before %s", got, waits, later)
 		}
 	})
+}
+
+// Replicas go by the database's clock and not by their own, or one of them would take what another is just sending.
+func TestReplicasGoByTheDatabasesClock(t *testing.T) {
+	url := sqldbtest.PostgresURL(t)
+	for _, statement := range []string{
+		`CREATE SCHEMA ahead`,
+		`CREATE FUNCTION ahead.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT pg_catalog.clock_timestamp() + interval '1 hour' $$`,
+		`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = ahead, pg_catalog, public', current_database()); END $$`,
+	} {
+		_, err := sqldbtest.Open(t, url).Writer().ExecContext(t.Context(), statement)
+		must(t, err)
+	}
+	db := sqldbtest.Open(t, url)
+	p := newPost(t, db, keysetFile(t))
+	p.create(everything(), webhooks.Limits{})
+	log, err := events.OpenLog(t.Context(), events.LogConfig{DB: db, Registerer: prometheus.NewRegistry(), Log: quiet})
+	must(t, err)
+	d, err := webhooks.NewDeliveries(t.Context(), webhooks.DeliveriesConfig{
+		DB: db, Log: log, Endpoints: p.Endpoints, Registerer: prometheus.NewRegistry(), Logger: quiet,
+	})
+	must(t, err)
+	must(t, d.Look(t.Context()))
+	if ahead := time.Until(d.Now()); ahead < 50*time.Minute || ahead > 70*time.Minute {
+		t.Errorf("it goes %s ahead, the database an hour", ahead)
+	}
 }

@@ -268,6 +268,28 @@ func TestReplayOverlapsTheFanOut(t *testing.T) {
 	}
 }
 
+// Of messages that are fanned out together, some may wait for an endpoint already. No attempt is made that is not counted.
+func TestWhatIsReplayedBeforeItIsFannedOut(t *testing.T) {
+	o, b := newOffice(t, sqldbtest.SQLite(t), keysetFile(t)), newBMS(t)
+	e, _ := o.endpoint(b.URL)
+	o.stop()
+	ids := o.sayAtOnce(3)
+	done, err := o.Replay(t.Context(), e.ID, webhooks.ReplayRequest{Since: time.Now().Add(-time.Hour), Until: time.Now().Add(time.Hour)}, webhooks.Limits{})
+	must(t, err)
+	ids = append(ids, o.sayAtOnce(3)...)
+	run(t, o.Run)
+	o.settled()
+	times := b.times()
+	for _, id := range ids {
+		if d := o.delivery(id, e); times[id] != 1 || d.Attempts != 1 {
+			t.Errorf("%s came %d times in %d attempts", id, times[id], d.Attempts)
+		}
+	}
+	if done.Deliveries != 3 || len(times) != 6 {
+		t.Errorf("%d are replayed, %d came", done.Deliveries, len(times))
+	}
+}
+
 // Retention takes neither a message that a delivery still needs nor one that is not fanned out; what has been delivered
 // goes after a while, with its attempts, what is parked later, and what belongs to a deleted endpoint at once.
 func TestRetentionKeepsWhatIsNeeded(t *testing.T) {

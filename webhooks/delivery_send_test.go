@@ -50,3 +50,16 @@ func TestRetryAfterIsOfWhoIsBusy(t *testing.T) {
 		}
 	}
 }
+
+// The success rate is of what endpoints answered, or did not: not of what the gateway put back or had no more.
+func TestWhatIsCounted(t *testing.T) {
+	tally := newTally()
+	for outcome, verdict := range map[Outcome]verdict{
+		OutcomeDelivered: arrived, OutcomeFailed: tryAgain, OutcomeGone: giveUp, outcomeCanceled: putBack, OutcomeMissing: giveUp,
+	} {
+		tally.count(result{job: job{endpoint: &Endpoint{ID: "a"}}, attempt: Attempt{Outcome: outcome}, verdict: verdict, at: time.Unix(7200, 0)})
+	}
+	if got, want := tally.counts[hourOf{"a", 2}], (counted{delivered: 1, failed: 2}); got != want || len(tally.counts) != 1 {
+		t.Errorf("%+v, want %+v", tally.counts, want)
+	}
+}

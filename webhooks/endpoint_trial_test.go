@@ -117,3 +117,20 @@ func TestFewEndpointsAreTestedAtOnce(t *testing.T) {
 		t.Errorf("after they have ended: %v", err)
 	}
 }
+
+// What was sent is noted, also when nobody waits for the answer any more.
+func TestATestIsNotedThoughNobodyWaits(t *testing.T) {
+	p := newPost(t, sqldbtest.SQLite(t), keysetFile(t))
+	e, _ := p.create(everything(), webhooks.Limits{})
+	ctx, leave := context.WithCancel(t.Context())
+	_, err := p.Test(ctx, e.ID, webhooks.Limits{}, func(context.Context, *webhooks.Endpoint, events.Encoded) webhooks.Attempt {
+		leave()
+		return webhooks.Attempt{Outcome: webhooks.OutcomeDelivered}
+	})
+	must(t, err)
+	var noted []string
+	must(t, p.db.Select(t.Context(), &noted, `SELECT outcome FROM audit_log WHERE action = 'endpoint.test' ORDER BY id`))
+	if !slices.Equal(noted, []string{"started", "done"}) {
+		t.Errorf("noted: %q", noted)
+	}
+}
