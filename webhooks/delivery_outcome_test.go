@@ -8,7 +8,9 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"gatehouse/events"
 	"gatehouse/internal/egress"
+	"gatehouse/internal/sqldb"
 	"gatehouse/internal/sqldb/sqldbtest"
 	"gatehouse/standardwebhooks"
 	"gatehouse/webhooks"
@@ -191,4 +193,29 @@ func TestWhatASecretThatCannotBeOpenedSigns(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A secret that signs no more is not kept.
+func TestAnOldSecretIsForgotten(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		o := newOffice(t, db, keysetFile(t))
+		e, _ := o.endpoint("http://127.0.0.1:1/")
+		_, _, err := o.endpoints.RotateSecret(t.Context(), e.ID, webhooks.Limits{})
+		must(t, err)
+		for _, row := range []struct {
+			forward time.Duration
+			kept    int64
+		}{{24*time.Hour + 30*time.Minute, 1}, {time.Hour, 0}} {
+			o.clock.forward(row.forward)
+			must(t, events.NewRetention(o.log, quiet, o.Pruners(time.Hour, time.Hour)...).Sweep(t.Context()))
+			if n := o.count(`SELECT COUNT(*) FROM endpoints WHERE old_secret IS NOT NULL AND old_secret_until > 0`); n != row.kept {
+				t.Errorf("another %s later %d are kept, want %d", row.forward, n, row.kept)
+			}
+		}
+		now, err := o.endpoints.Get(t.Context(), e.ID, webhooks.Limits{})
+		must(t, err)
+		if secrets, err := now.Secrets(o.clock.now()); err != nil || len(secrets) != 1 || !now.OldSecretUntil.IsZero() {
+			t.Errorf("%d secrets sign, the old one until %s, %v", len(secrets), now.OldSecretUntil, err)
+		}
+	})
 }

@@ -61,7 +61,8 @@ func stay(ctx context.Context, tx *events.Tx, query string, args ...any) (map[st
 }
 
 // Pruners remove deliveries that have arrived, after the retention; those that are parked, after theirs; and all of
-// endpoints that were deleted. They park what has waited too long for an endpoint that is disabled.
+// endpoints that were deleted. They park what has waited too long for an endpoint that is disabled, and forget secrets that sign no
+// more.
 func (d *Deliveries) Pruners(retention, parked time.Duration) []events.Pruner {
 	return []events.Pruner{
 		d.expire,
@@ -73,6 +74,7 @@ func (d *Deliveries) Pruners(retention, parked time.Duration) []events.Pruner {
 		},
 		d.pruneDeleted,
 		d.pruneRest,
+		d.Endpoints.forgetOldSecrets,
 	}
 }
 

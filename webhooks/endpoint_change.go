@@ -173,6 +173,20 @@ func (e *Endpoints) RotateSecret(ctx context.Context, id string, limits Limits) 
 	return changed, secret, nil
 }
 
+// forgetOldSecrets removes what was valid before a rotation once it signs no more, an hour later at the soonest: clocks differ.
+func (e *Endpoints) forgetOldSecrets(ctx context.Context, tx *events.Tx) (int64, error) {
+	const past = ` WHERE old_secret_until > 0 AND old_secret_until < ?`
+	var n int64
+	before := e.Now().Add(-time.Hour).UnixMilli()
+	if err := tx.Get(ctx, &n, `SELECT COUNT(*) FROM endpoints`+past, before); err != nil || n == 0 {
+		return 0, err
+	}
+	if err := touch(ctx, tx); err != nil {
+		return 0, err
+	}
+	return tx.Exec(ctx, `UPDATE endpoints SET old_secret = NULL, old_secret_until = 0`+past, before)
+}
+
 // changed runs a change of one endpoint that lies within limits, has it in the audit log, and returns the endpoint as
 // it is then.
 func (e *Endpoints) changed(ctx context.Context, id string, limits Limits, entry audit.Entry,
