@@ -70,11 +70,8 @@ func (h *Herald) tell(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := h.check(ctx); err != nil {
+	if err := h.check(ctx, heads); err != nil {
 		return err
-	}
-	for _, head := range heads {
-		h.seen[head.Chain] = head
 	}
 	if leads, err := h.Lead(ctx); err != nil || !leads {
 		return err
@@ -92,8 +89,10 @@ func (h *Herald) tell(ctx context.Context) error {
 	return nil
 }
 
-// check compares the chains with what was seen last. A chain that was cut off is reported once.
-func (h *Herald) check(ctx context.Context) error {
+// check compares the chains with what was seen last, and keeps the heads, which were read before. A chain that was cut off
+// is reported once: its head may be older than the cut, and is not kept.
+func (h *Herald) check(ctx context.Context, heads Heads) error {
+	lost := map[int64]bool{}
 	for chain, head := range h.seen {
 		macs, err := readMACs(ctx, h.Log.DB, chain, Heads{head})
 		if err != nil {
@@ -103,9 +102,15 @@ func (h *Herald) check(ctx context.Context) error {
 			continue
 		}
 		delete(h.seen, chain)
+		lost[chain] = true
 		h.lost.Inc()
 		h.Logger.Error("an entry of the audit log is gone, or another, that was there a minute ago; run gatehouse audit verify with this head",
 			"head", head.String())
+	}
+	for _, head := range heads {
+		if !lost[head.Chain] {
+			h.seen[head.Chain] = head
+		}
 	}
 	return nil
 }

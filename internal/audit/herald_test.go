@@ -67,7 +67,7 @@ func runHerald(t *testing.T, l *audit.Log) *herald {
 // await waits until the herald has come to where is is true.
 func (h *herald) await(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
 		done := false
 		if h.change(func() { done = is() }); done {
 			return
@@ -135,5 +135,34 @@ func TestARunningGatewayNoticesWhatIsGone(t *testing.T) {
 			t.Errorf("%v, %v", families, err)
 		}
 		want(t, "with the head that was logged", verify(t, l, lost), audit.CutOff, 1, 3)
+	})
+}
+
+// The end is cut off after the heads have been read and before they are compared: it is reported once all the same, and
+// what is left is watched on.
+func TestACutBesideAHeraldIsReportedOnce(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		l, registry := newLog(db), prometheus.NewRegistry()
+		for range 4 {
+			write(t, l, audit.Entry{Action: "a.b", Outcome: audit.Done})
+		}
+		h := audit.NewHerald(audit.HeraldConfig{Log: l, Registerer: registry, Logger: slog.New(slog.DiscardHandler)})
+		check := func(read audit.Heads, want float64) {
+			t.Helper()
+			if err := h.Check(t.Context(), read); err != nil {
+				t.Fatal(err)
+			}
+			families, err := registry.Gather()
+			if err != nil || families[0].GetMetric()[0].GetCounter().GetValue() != want {
+				t.Errorf("want %v reports: %v, %v", want, families, err)
+			}
+		}
+		read := heads(t, l)
+		check(read, 0)
+		writeTable(t, db, readTable(t, db)[:3])
+		check(read, 1)
+		check(heads(t, l), 1)
+		writeTable(t, db, readTable(t, db)[:2])
+		check(heads(t, l), 2)
 	})
 }
