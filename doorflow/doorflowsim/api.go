@@ -123,7 +123,7 @@ func (s *Sim) interfere(w http.ResponseWriter, r *http.Request) bool {
 	if !pause(r.Context(), s.faults.apiDelay()) {
 		return true
 	}
-	if f := s.faults.failAPI(); f != nil {
+	if f := s.faults.failAPI(r.URL.Path); f != nil {
 		if f.status == http.StatusTooManyRequests {
 			s.counts.add(func(c *Stats) { c.RateLimited++ })
 		}

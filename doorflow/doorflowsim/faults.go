@@ -15,6 +15,7 @@ type Faults struct {
 	token     canned
 	dropReply times
 	api       canned
+	apiPaths  string // what the paths of those requests begin with
 	slowToken time.Duration
 	slowAPI   time.Duration
 	page      HeaderSet
@@ -71,7 +72,7 @@ func (f *Faults) set(change func()) {
 func (f *Faults) Reset() {
 	f.set(func() {
 		f.token, f.api, f.dropReply, f.stall = canned{}, canned{}, 0, 0
-		f.noCodes, f.busyPages, f.pageLimit = 0, 0, 0
+		f.noCodes, f.busyPages, f.pageLimit, f.apiPaths = 0, 0, 0, ""
 		f.slowToken, f.slowAPI, f.page, f.integerID = 0, 0, HeadersBoth, false
 		f.dup, f.stale, f.wrongKey, f.upperHex, f.dropHeader = 0, 0, 0, 0, 0
 		f.escape, f.single, f.foreignHost, f.unknownType, f.destroy = 0, 0, 0, 0, 0

@@ -3,6 +3,7 @@ package doorflowsim
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -19,6 +20,10 @@ func (f *Faults) DropTokenReply(n int) { f.set(func() { f.dropReply = times(n) }
 func (f *Faults) FailAPI(n int, status int, headers http.Header, body string) {
 	f.set(func() { f.api = canned{n: times(n), status: status, header: headers.Clone(), body: body} })
 }
+
+// FailOnly has FailAPI and RateLimitAPI count and answer only requests whose path begins so: a gateway asks in the background
+// too, and would take the answer that was meant for another request. "" is all of them.
+func (f *Faults) FailOnly(prefix string) { f.set(func() { f.apiPaths = prefix }) }
 
 // RateLimitAPI answers the next n API requests with 429. retryAfter is the header's value, "" for none;
 // retryIn is the body's field, 0 for none.
@@ -68,9 +73,12 @@ func (f *Faults) failToken() *canned {
 	return f.token.take()
 }
 
-func (f *Faults) failAPI() *canned {
+func (f *Faults) failAPI(path string) *canned {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if !strings.HasPrefix(path, f.apiPaths) {
+		return nil
+	}
 	return f.api.take()
 }
 

@@ -56,9 +56,12 @@ func TestAPIFaults(t *testing.T) {
 	if _, has := a.json(t)["retry_in"]; has || a.header.Get("Retry-After") != "" {
 		t.Errorf("answer = %v %s", a.header, a.body)
 	}
+	c.Faults().FailOnly("/api/3/people")
+	wantStatus(t, get(), http.StatusOK)
+	wantStatus(t, c.api(access, "GET", "/api/3/people", ""), 429)
 	c.Faults().Reset()
 	wantStatus(t, get(), http.StatusOK)
-	if s := c.Stats(); s.RateLimited != 4 || s.Requests["GET /api/3/account"] != 6 {
+	if s := c.Stats(); s.RateLimited != 5 || s.Requests["GET /api/3/account"] != 7 {
 		t.Errorf("stats = %+v", s)
 	}
 }
