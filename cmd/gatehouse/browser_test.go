@@ -82,10 +82,10 @@ func (b *chrome) must(what string, err error) {
 	}
 }
 
-// do runs steps, for at most twenty seconds.
+// do runs steps, for at most a minute.
 func (b *chrome) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
 	defer cancel()
 	err := chromedp.Do(ctx, steps...)
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -97,7 +97,7 @@ func (b *chrome) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 // ask evaluates an expression of JavaScript; a promise is waited for.
 func ask[T any](b *chrome, expression string) T {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
 	defer cancel()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	for err != nil && strings.Contains(err.Error(), "Inspected target navigated") && ctx.Err() == nil { // the page is being left
@@ -169,7 +169,7 @@ func (b *chrome) focus(selector string) {
 // eventually waits until an expression is true.
 func (b *chrome) eventually(what, expression string) {
 	b.t.Helper()
-	eventually(b.t, 20*time.Second, func() string {
+	eventually(b.t, time.Minute, func() string {
 		if !ask[bool](b, "!!("+expression+")") {
 			return what + "; the page at " + b.at() + " says:\n" + b.text("main")
 		}

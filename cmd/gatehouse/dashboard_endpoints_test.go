@@ -156,7 +156,7 @@ func TestEndpointsInABrowser(t *testing.T) {
 	before, _ := bms.taken()
 	b.click(".head form button")
 	b.see(".said.good")
-	eventually(t, 10*time.Second, func() string {
+	eventually(t, 30*time.Second, func() string {
 		if now, _ := bms.taken(); now != before+1 {
 			return "what was said again did not arrive"
 		}
@@ -170,7 +170,7 @@ func TestEndpointsInABrowser(t *testing.T) {
 	b.see(".said.good")
 	b.inspect("replay-done")
 	all := before // with what was said again, and without the test message
-	eventually(t, 10*time.Second, func() string {
+	eventually(t, 30*time.Second, func() string {
 		if _, again := bms.taken(); again != all {
 			return fmt.Sprintf("%d of %d were replayed", again, all)
 		}

@@ -124,7 +124,7 @@ func TestTheReceiverExamplesTakeDeliveries(t *testing.T) {
 			r := newReceiver(t, program, secret)
 			for _, path := range []string{"/webhooks", "/doorflow"} {
 				g.call(http.MethodPatch, "/v1/endpoints/"+made.ID, `{"url":"`+r.url+path+`"}`).json(t, &struct{}{})
-				eventually(t, 10*time.Second, func() string { // another request may still have the endpoint as it was
+				eventually(t, 30*time.Second, func() string { // another request may still have the endpoint as it was
 					if status := tried(t, g, made.ID); status != http.StatusNoContent {
 						return "the test message was not taken: " + http.StatusText(status) + " " + r.out.String()
 					}

@@ -49,7 +49,7 @@ func newWalker(t *testing.T, g *gateway) *walker {
 	}
 	// A body that is too large is refused before it is sent.
 	next := &http.Transport{DisableKeepAlives: true, ExpectContinueTimeout: 10 * time.Second}
-	return &walker{t, g, api, &http.Client{Timeout: 20 * time.Second, Transport: &webtest.Transport{API: api, Next: next}}, map[string]string{}}
+	return &walker{t, g, api, &http.Client{Timeout: time.Minute, Transport: &webtest.Transport{API: api, Next: next}}, map[string]string{}}
 }
 
 // operation is the one with an id.

@@ -54,9 +54,9 @@ func newCloud(t testing.TB, g *gateway) *cloud {
 	return c
 }
 
-// retries are short: a gateway is away for moments only.
+// retries are short, because a gateway is away for moments only, and enough of them for the slowest start.
 func retries() []time.Duration {
-	waits := make([]time.Duration, 300)
+	waits := make([]time.Duration, 3000)
 	for i := range waits {
 		waits[i] = 100 * time.Millisecond
 	}
@@ -122,7 +122,7 @@ func walkWith(t testing.TB, link string, answer url.Values) page {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := browser{t, &http.Client{Jar: jar, Timeout: 20 * time.Second, Transport: probe.Transport}}
+	b := browser{t, &http.Client{Jar: jar, Timeout: time.Minute, Transport: probe.Transport}}
 	return b.press(b.press(b.open(link), nil), answer)
 }
 

@@ -74,7 +74,7 @@ func newGateway(t testing.TB, env map[string]string) *gateway {
 func (g *gateway) start() *gateway {
 	g.t.Helper()
 	g.launch()
-	g.awaitReady(20 * time.Second)
+	g.awaitReady(time.Minute)
 	return g
 }
 
@@ -115,7 +115,7 @@ func (g *gateway) awaitReady(within time.Duration) {
 
 // get returns the status of a page, 0 when nobody answers.
 func (g *gateway) get(path string) int {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, g.url+path, nil)
 	if err != nil {
@@ -159,16 +159,18 @@ func (g *gateway) kill() {
 func (g *gateway) stop() {
 	g.t.Helper()
 	g.signal(syscall.SIGTERM)
-	g.awaitExit(10*time.Second, 0)
+	g.awaitExit(0)
 	g.cmd = nil
 }
 
-func (g *gateway) awaitExit(within time.Duration, code int) {
+// awaitExit waits for the end of the process. That it came in time shows in the code: a gateway that has not stopped after
+// nine seconds, by its own clock, ends with 1. Here a busy machine is given more.
+func (g *gateway) awaitExit(code int) {
 	g.t.Helper()
 	select {
 	case <-g.ended:
-	case <-time.After(within):
-		g.t.Fatalf("the gateway was not gone after %s", within)
+	case <-time.After(30 * time.Second):
+		g.t.Fatal("the gateway does not end")
 	}
 	if got := g.cmd.ProcessState.ExitCode(); got != code {
 		g.t.Fatalf("exit code %d, want %d\n%s", got, code, g.tail())
@@ -203,7 +205,7 @@ func (g *gateway) call(method, path, body string) answer {
 
 func (g *gateway) callWith(token, method, path, body string) answer {
 	g.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, g.url+path, strings.NewReader(body))
 	if err != nil {

@@ -141,9 +141,17 @@ func TestKill9WhileRotating(t *testing.T) {
 		g.call(http.MethodPost, "/v1/keys/rotate", "")
 		open := true
 		for kills := 0; open && kills < 8; kills++ {
-			if kills < 2 {
+			switch {
+			case kills < 2:
 				awaitChange(t, filepath.Join(g.data, "keyset.json"), 100*time.Millisecond)
-			} else {
+			case kills == 2:
+				eventually(t, 30*time.Second, func() string {
+					if r := g.keys().Rotation; r.Open() && r.State != keys.StateResealing {
+						return "nothing is sealed again: the rotation is " + r.State
+					}
+					return ""
+				})
+			default:
 				pause(0, 400*time.Millisecond)
 			}
 			g.kill()
@@ -298,7 +306,7 @@ func TestRotationAcrossReplicas(t *testing.T) {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
 	var s keys.Status
-	eventually(t, 20*time.Second, func() string {
+	eventually(t, time.Minute, func() string {
 		if s = one.keys(); s.Rotation.NewKey == 0 || s.Rotation.WaitsFor == "" {
 			return "the rotation does not wait"
 		}
@@ -313,7 +321,7 @@ func TestRotationAcrossReplicas(t *testing.T) {
 		from, to = to, from
 	}
 	copyKeyset(t, from, to)
-	eventually(t, 20*time.Second, func() string {
+	eventually(t, time.Minute, func() string {
 		if s = two.keys(); s.Current == old {
 			return "the new key does not seal yet"
 		}

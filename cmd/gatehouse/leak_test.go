@@ -214,7 +214,7 @@ func useEverything(t *testing.T, g *gateway, df *cloud) {
 	}
 	df.Faults().FailAPI(1, http.StatusForbidden, nil, body)
 	emit() // parked
-	eventually(t, 20*time.Second, func() string {
+	eventually(t, time.Minute, func() string {
 		if !strings.Contains(g.log(), "parked") {
 			return "nothing was parked"
 		}
@@ -353,7 +353,7 @@ func loseConnection(t *testing.T, g *gateway, df *cloud) {
 
 func (g *gateway) awaitConnection(account, status string) {
 	g.t.Helper()
-	eventually(g.t, 20*time.Second, func() string {
+	eventually(g.t, time.Minute, func() string {
 		var c struct{ Status string }
 		g.call(http.MethodGet, "/v1/connections/"+account, "").json(g.t, &c)
 		if c.Status != status {

@@ -47,6 +47,9 @@ func newNATS(t testing.TB) *natsServer {
 
 func (n *natsServer) url() string { return "nats://" + n.addr }
 
+// unhurried lets a server on a busy machine take longer than the two seconds that a connection has by default.
+func unhurried() nats.Option { return nats.Timeout(30 * time.Second) }
+
 // start starts the process and waits until its JetStream answers.
 func (n *natsServer) start() {
 	n.t.Helper()
@@ -56,7 +59,7 @@ func (n *natsServer) start() {
 	if err := n.cmd.Start(); err != nil {
 		n.t.Fatal(err)
 	}
-	eventually(n.t, 20*time.Second, func() string {
+	eventually(n.t, time.Minute, func() string {
 		conn, err := nats.Connect(n.url())
 		if err != nil {
 			return err.Error()
@@ -87,7 +90,7 @@ func (n *natsServer) kill() {
 
 func (n *natsServer) connect() (*nats.Conn, jetstream.JetStream) {
 	n.t.Helper()
-	conn, err := nats.Connect(n.url())
+	conn, err := nats.Connect(n.url(), unhurried())
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -145,7 +148,7 @@ func withStore(t testing.TB, dir string, use func(jetstream.JetStream)) {
 		t.Fatal(err)
 	}
 	defer server.Stop()
-	conn, err := nats.Connect("", nats.InProcessServer(server), user)
+	conn, err := nats.Connect("", nats.InProcessServer(server), user, unhurried())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -87,8 +87,8 @@ func asKey(t *testing.T, urls, file string) *nats.Conn {
 		t.Fatal(err)
 	}
 	var conn *nats.Conn
-	eventually(t, 30*time.Second, func() string {
-		if conn, err = nats.Connect(urls, option, nats.CustomInboxPrefix("_INBOX.app"), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
+	eventually(t, 90*time.Second, func() string {
+		if conn, err = nats.Connect(urls, option, unhurried(), nats.CustomInboxPrefix("_INBOX.app"), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
 			nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})); err != nil {
 			return err.Error()
 		}
@@ -110,7 +110,7 @@ func TestAClusterAsDoctorPrintsIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 30*time.Second, func() string {
+	eventually(t, 90*time.Second, func() string {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if _, err := js.AccountInfo(ctx); err != nil {
@@ -160,7 +160,7 @@ func TestAClusterAsDoctorPrintsIt(t *testing.T) {
 		return ""
 	})
 	l.verify(t, s, nil)
-	if _, err := live.NextMsg(5 * time.Second); err != nil {
+	if _, err := live.NextMsg(30 * time.Second); err != nil {
 		t.Errorf("the app heard nothing: %v", err)
 	}
 	fetchOne(t, app)
@@ -196,13 +196,13 @@ func checkClusterApp(t *testing.T, app, gateway *nats.Conn) {
 	if err := gateway.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, func() string { // interest travels between the nodes
+	eventually(t, 30*time.Second, func() string { // interest travels between the nodes
 		if _, err := app.Request("gatehouse.ask.acme.doors.app", nil, time.Second); err != nil {
 			return "asking: " + err.Error()
 		}
 		return ""
 	})
-	if _, err := app.Request("gatehouse.command.acme.share.app", []byte("{}"), 5*time.Second); err != nil {
+	if _, err := app.Request("gatehouse.command.acme.share.app", []byte("{}"), 30*time.Second); err != nil {
 		t.Errorf("commanding: %v", err)
 	}
 	for _, subject := range []string{"gatehouse.event.hX9aQ2.access.granted", "gatehouse.command.acme.unlock.app", "$JS.API.STREAM.PURGE.GATEHOUSE", "gatehouse.ask.other.doors.app"} {

@@ -59,7 +59,7 @@ func (g *gateway) minted(t *testing.T, args ...string) string {
 
 func dial(addr, creds string, more ...nats.Option) (*nats.Conn, error) {
 	return nats.Connect("nats://"+addr, append([]nats.Option{
-		nats.UserCredentials(creds), nats.MaxReconnects(0), nats.Timeout(5 * time.Second), nats.CustomInboxPrefix("_INBOX.app"),
+		nats.UserCredentials(creds), nats.MaxReconnects(0), unhurried(), nats.CustomInboxPrefix("_INBOX.app"),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}),
 	}, more...)...)
 }
@@ -104,7 +104,7 @@ func TestNATSBeyondLoopbackWantsTLS(t *testing.T) {
 	}
 	ready := func(times int) {
 		t.Helper()
-		eventually(t, 20*time.Second, func() string {
+		eventually(t, time.Minute, func() string {
 			if strings.Count(g.log(), "gatehouse is ready") < times {
 				return "the gateway is not ready"
 			}
@@ -112,14 +112,14 @@ func TestNATSBeyondLoopbackWantsTLS(t *testing.T) {
 		})
 	}
 	ready(1)
-	if conn, err := nats.Connect("nats://"+addr, secure(0)); err == nil {
+	if conn, err := nats.Connect("nats://"+addr, secure(0), unhurried()); err == nil {
 		conn.Close()
 		t.Error("let in without credentials")
 	} else if !strings.Contains(err.Error(), "Authorization") {
 		t.Error(err)
 	}
 	g.signal(15)
-	g.awaitExit(10*time.Second, 0)
+	g.awaitExit(0)
 	file := g.minted(t, "app", "--events", "*") // alone, as https has a certificate of its own
 	g.launch()
 	ready(2)
@@ -145,7 +145,7 @@ func inClear(t *testing.T, addr string) string {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 	_, _ = io.WriteString(conn, "CONNECT {\"verbose\":false}\r\nPING\r\n")
 	answer, err := io.ReadAll(conn)
 	if e, slow := errors.AsType[net.Error](err); slow && e.Timeout() {
@@ -206,7 +206,7 @@ func TestNATSCredentialsAtTheCommandLine(t *testing.T) {
 	if code, _, stderr := g.creds(t, "revoke", "app"); code != 0 {
 		t.Fatal(stderr)
 	}
-	eventually(t, 2*time.Second, func() string {
+	eventually(t, 4*time.Second, func() string { // two, and as long again on a busy machine
 		if !open[0].IsClosed() {
 			return "the revoked connection is open"
 		}
@@ -276,7 +276,7 @@ func TestKill9WhileMinting(t *testing.T) {
 				}
 			})
 		}
-		eventually(t, 10*time.Second, func() string {
+		eventually(t, time.Minute, func() string {
 			mu.Lock()
 			defer mu.Unlock()
 			if len(answered) < 3*(round+1) {
@@ -334,7 +334,7 @@ func TestKill9WhileMinting(t *testing.T) {
 }
 
 func mintOverHTTP(g *gateway, name string) (file string, ok bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.url+"/v1/nats-credentials",
 		strings.NewReader(`{"name":"`+name+`","events":["hX9aQ2"],"durable":true}`))

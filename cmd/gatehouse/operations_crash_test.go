@@ -142,7 +142,7 @@ func ended(t *testing.T, g *gateway, want int) map[string]sharing.Answer {
 				Items []sharing.Answer
 				Next  string
 			}
-			g.call(http.MethodGet, "/v1/operations?limit=200&after="+next, "").json(t, &page)
+			g.read("/v1/operations?limit=200&after="+next).json(t, &page)
 			for _, a := range page.Items {
 				if found[a.ID] = a; !a.Status.Final() {
 					return fmt.Sprintf("%s is %s", a.ID, a.Status)
@@ -213,7 +213,7 @@ func outcomesSaid(t *testing.T, g *gateway) map[string][]sharing.Status {
 			Items []struct{ Message json.RawMessage }
 			Next  string
 		}
-		g.call(http.MethodGet, "/v1/messages?limit=500&subject=gatehouse.operation.acme.*&after="+next, "").json(t, &page)
+		g.read("/v1/messages?limit=500&subject=gatehouse.operation.acme.*&after="+next).json(t, &page)
 		for _, i := range page.Items {
 			var m struct{ Data sharing.Answer }
 			if err := json.Unmarshal(i.Message, &m); err != nil {

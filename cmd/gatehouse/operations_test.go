@@ -132,15 +132,15 @@ func TestStoppingWithOperations(t *testing.T) {
 	g.identity("acme", doordecksim.AdminAda)
 	c.Faults().SlowAfter(doordecksim.RouteExecute, 1, 2*time.Second)
 	_, unlock := g.submit(`{"type":"unlock","lock":"` + doordecksim.LockFront + `"}`)
-	_, share := g.submit(`{"type":"share","lock":"` + doordecksim.LockFront + `","invitees":[{"email":"ana@example.test"}]}`)
-	eventually(t, 10*time.Second, func() string {
+	eventually(t, 20*time.Second, func() string { // which would not wait as long as a new start may take
 		if c.Stats().Requests[doordecksim.RouteExecute] == 0 {
 			return "nothing is sent"
 		}
 		return ""
 	})
+	_, share := g.submit(`{"type":"share","lock":"` + doordecksim.LockFront + `","invitees":[{"email":"ana@example.test"}]}`)
 	g.signal(syscall.SIGTERM)
-	g.awaitExit(10*time.Second, 0)
+	g.awaitExit(0)
 	g.start()
 	eventually(t, 20*time.Second, func() string {
 		var first, second sharing.Answer

@@ -13,6 +13,7 @@ import (
 
 	"gatehouse/doordeck/doordecksim"
 	"gatehouse/doorflow/doorflowsim"
+	"gatehouse/sharing"
 )
 
 // shown is what a page shows to those who have all of some scopes, and to nobody else.
@@ -63,6 +64,13 @@ func TestWhatAPageShowsGoesWithItsKey(t *testing.T) {
 		var asked struct{ Operation string }
 		g.call(http.MethodPost, "/v1/identities/"+tn.identity+"/operations", `{"type":"unlock","lock":"`+doordecksim.LockFront+`"}`).json(t, &asked)
 		tn.operation = asked.Operation
+		eventually(t, 30*time.Second, func() string {
+			var op struct{ Status sharing.Status }
+			if g.call(http.MethodGet, "/v1/operations/"+tn.operation, "").json(t, &op); !op.Status.Final() {
+				return "the operation is " + string(op.Status)
+			}
+			return ""
+		})
 	}
 	g.see([]shown{{"how many accounts there are", "/", "2 accounts active", []string{"connections:read"}}}, "connections:read", nil)
 	g.see([]shown{{"how many accounts there are", "/", "2 accounts active", nil}}, "", nil)

@@ -25,11 +25,11 @@ func TestReplicaThatWasPausedTooLong(t *testing.T) {
 	l.awaitAnswers(t, 100)
 	n.kill() // so that there is something left to be published
 	l.awaitAnswers(t, 100)
-	paused.signal(syscall.SIGSTOP)
-	n.start()
 	const takeover = "took over the log"
 	before := strings.Count(other.log(), takeover)
-	eventually(t, leaseAndMore, func() string {
+	paused.signal(syscall.SIGSTOP)
+	n.start()
+	eventually(t, 2*leaseAndMore, func() string {
 		if strings.Count(other.log(), takeover) == before {
 			return "the other replica did not take over"
 		}

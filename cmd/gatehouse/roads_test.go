@@ -3,7 +3,6 @@ package main_test
 import (
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,7 +27,7 @@ func (g *gateway) outcomes(t *testing.T) map[string][]sharing.Answer {
 			Items []struct{ Message struct{ Data sharing.Answer } }
 			Next  string
 		}
-		g.call(http.MethodGet, "/v1/messages?limit=500&subject=gatehouse.operation.%3E&after="+after, "").json(t, &page)
+		g.read("/v1/messages?limit=500&subject=gatehouse.operation.%3E&after="+after).json(t, &page)
 		for _, m := range page.Items {
 			if a := m.Message.Data; a.Status.Final() {
 				found[a.ID] = append(found[a.ID], a)
@@ -191,7 +190,7 @@ func TestOperationsOverAnExternalNATS(t *testing.T) {
 	g.start()
 	g.identity("acme", doordecksim.AdminAda)
 	refused := make(chan error, 16)
-	conn, err := nats.Connect("nats://app:app-secret@"+addr, nats.CustomInboxPrefix("_INBOX.app"), nats.MaxReconnects(-1),
+	conn, err := nats.Connect("nats://app:app-secret@"+addr, unhurried(), nats.CustomInboxPrefix("_INBOX.app"), nats.MaxReconnects(-1),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err }))
 	if err != nil {
 		t.Fatal(err)
@@ -205,7 +204,7 @@ func TestOperationsOverAnExternalNATS(t *testing.T) {
 	g.env["GATEHOUSE_NATS_OPERATIONS"] = "on"
 	g.start()
 	var answer sharing.Answer
-	eventually(t, 10*time.Second, func() string {
+	eventually(t, 30*time.Second, func() string {
 		m, err := conn.Request("gatehouse.ask.acme.unlock.app", unlock, 10*time.Second)
 		if err != nil {
 			return err.Error()
@@ -224,7 +223,7 @@ func TestOperationsOverAnExternalNATS(t *testing.T) {
 			if !strings.Contains(err.Error(), "Permissions Violation") {
 				t.Error(err)
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(30 * time.Second):
 			t.Errorf("%s is not refused", subject)
 		}
 	}
@@ -277,7 +276,7 @@ accounts {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	eventually(t, 20*time.Second, func() string {
+	eventually(t, time.Minute, func() string {
 		conn, err := nats.Connect("nats://gateway:gateway-secret@" + addr)
 		if err != nil {
 			return err.Error()

@@ -20,7 +20,7 @@ const shortMemory = 100 * time.Millisecond
 
 func shorten(t testing.TB, js jetstream.JetStream) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	stream, err := js.Stream(ctx, events.StreamName)
 	if err != nil {
@@ -36,7 +36,7 @@ func shorten(t testing.TB, js jetstream.JetStream) {
 // lastID is the newest message of the stream.
 func lastID(t testing.TB, js jetstream.JetStream) *jetstream.RawStreamMsg {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	stream, err := js.Stream(ctx, events.StreamName)
 	if err != nil {
@@ -52,7 +52,7 @@ func lastID(t testing.TB, js jetstream.JetStream) *jetstream.RawStreamMsg {
 // forgotten makes sure that JetStream itself would have taken the message twice: it does so now.
 func forgotten(t testing.TB, js jetstream.JetStream, m *jetstream.RawStreamMsg) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	ack, err := js.PublishMsg(ctx, &nats.Msg{Subject: m.Subject, Header: m.Header, Data: m.Data})
 	if err != nil {
@@ -136,7 +136,7 @@ func TestNATSStorePutBack(t *testing.T) {
 			kept := lastID(t, js)
 			conn.Close()
 			// Only what has been acknowledged can be lost by going back.
-			eventually(t, 30*time.Second, func() string {
+			eventually(t, time.Minute, func() string {
 				if s := n.read(); s.messages < 400 {
 					return fmt.Sprintf("%d messages in the stream", s.messages)
 				}

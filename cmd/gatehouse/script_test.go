@@ -71,7 +71,7 @@ func happens(ts *testscript.TestScript, g *gateway, df *cloud, args []string) {
 		ts.Check(err)
 		df.Emit(doorflowsim.AccountA, doorflowsim.EventSpec{Code: code, ChannelID: 5012, PersonID: 4821})
 	}
-	for deadline := time.Now().Add(20 * time.Second); said(g) < before+len(args); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); said(g) < before+len(args); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			ts.Fatalf("%s were not fetched", strings.Join(args, " "))
 		}

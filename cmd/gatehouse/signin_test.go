@@ -156,7 +156,7 @@ func TestASessionEndsWithItsKey(t *testing.T) {
 	var made struct{ ID, Key string }
 	g.call(http.MethodPost, "/v1/api-keys", `{"name":"short","scopes":["messages:read"]}`).json(t, &made)
 	session := g.session(made.Key)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, g.url+"/messages/live", nil)
 	if err != nil {
@@ -180,7 +180,7 @@ func TestASessionEndsWithItsKey(t *testing.T) {
 	}
 	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
 	}
-	if took := time.Since(revoked); ctx.Err() != nil || took > 3*time.Second {
+	if took := time.Since(revoked); ctx.Err() != nil || took > 6*time.Second {
 		t.Errorf("the stream ended after %v", took)
 	}
 }

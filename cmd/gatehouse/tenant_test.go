@@ -58,7 +58,7 @@ func (g *gateway) endow(tn *tenant) {
 // awaitDelivery waits for a delivery to the endpoint that a tenant was endowed with.
 func (g *gateway) awaitDelivery(tn *tenant) {
 	g.t.Helper()
-	eventually(g.t, 10*time.Second, func() string {
+	eventually(g.t, 30*time.Second, func() string {
 		var page struct{ Items []struct{ ID string } }
 		if g.call(http.MethodGet, "/v1/endpoints/"+tn.endpoint+"/deliveries", "").json(g.t, &page); len(page.Items) == 0 {
 			return "nothing is delivered to " + tn.endpoint
@@ -82,7 +82,7 @@ func (g *gateway) bookmark() string {
 // listen hands each line of the stream to next until that returns false or the stream ends.
 func (g *gateway) listen(key, after string, next func(field, value string) bool) {
 	g.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, g.url+"/v1/messages/stream", nil)
 	if err != nil {
