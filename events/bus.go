@@ -270,6 +270,8 @@ func (b *Bus) create(ctx context.Context, want jetstream.StreamConfig) error {
 	}
 	_, err := b.JS.CreateStream(ctx, want)
 	if err != nil && b.config.Replicas == 0 && want.Replicas == 3 && strings.Contains(err.Error(), "no suitable peers") {
+		b.log.Warn("the NATS cluster has no three servers for a stream: it gets one replica, until somebody gives it more or GATEHOUSE_NATS_REPLICAS asks for them",
+			"stream", want.Name)
 		want.Replicas = 1
 		_, err = b.JS.CreateStream(ctx, want)
 	}

@@ -82,12 +82,19 @@ func (b *chrome) must(what string, err error) {
 	}
 }
 
-// do runs steps, for at most a minute.
+// do runs steps, for at most a minute. When a page has come to its end, the browser numbers its nodes anew: a step that was
+// looking at one of them begins again.
 func (b *chrome) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
 	defer cancel()
-	err := chromedp.Do(ctx, steps...)
+	var err error
+	for i := 0; i < len(steps) && err == nil; i++ {
+		err = chromedp.Do(ctx, steps[i])
+		for err != nil && strings.Contains(err.Error(), "Could not find node") && ctx.Err() == nil { // and so nothing was done to it
+			err = chromedp.Do(ctx, steps[i])
+		}
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		b.t.Logf("the page at %s:\n%s", b.at(), b.html())
 	}
@@ -132,6 +139,7 @@ func (b *chrome) see(selector string) {
 
 func (b *chrome) click(selector string) {
 	b.t.Helper()
+	b.eventually("the page has not come to its end, and to its scripts", `document.readyState === "complete"`)
 	b.do("clicking "+selector, chromedp.Click(chromedp.CSS(selector)))
 }
 

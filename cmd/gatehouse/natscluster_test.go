@@ -111,13 +111,16 @@ func TestAClusterAsDoctorPrintsIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, 90*time.Second, func() string {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		if _, err := js.AccountInfo(ctx); err != nil {
-			return "JetStream does not answer: " + err.Error()
+		if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "together", Subjects: []string{"together"}, Replicas: 3}); err != nil {
+			return "the three have not found each other: " + err.Error()
 		}
 		return ""
 	})
+	if err := js.DeleteStream(t.Context(), "together"); err != nil {
+		t.Fatal(err)
+	}
 	g := newGateway(t, map[string]string{"GATEHOUSE_NATS_URL": urls, "GATEHOUSE_NATS_CREDS_FILE": gatewayFile}).start()
 	l := newLoad()
 	l.account = "hX9aQ2"
