@@ -236,7 +236,7 @@ func TestIdentitiesInTheCommandLine(t *testing.T) {
 	}
 	say(0, "There are no identities", "identities")
 	say(2, "--subject", "identities", "create", "acme")
-	say(1, "or telephone", "identities", "create", "acme", "--subject", "x")
+	say(2, "or telephone", "identities", "create", "acme", "--subject", "x")
 	say(0, "acme is ready, until", "identities", "create", "acme", "--subject", doordecksim.AdminAda,
 		"--email", "ada@example.test", "--email-verified", "--display-name", "Ada Admin")
 	say(1, "another identity has this subject", "identities", "create", "other", "--subject", doordecksim.AdminAda, "--email", "x@example.test")
@@ -252,7 +252,7 @@ func TestIdentitiesInTheCommandLine(t *testing.T) {
 	say(1, "does not wait for a code", "identities", "verify", "acme")
 	say(2, "--method", "identities", "verify", "acme", "--method", "PIGEON")
 	say(0, "Its old key serves until", "identities", "register", "acme", "--new-key")
-	say(1, "no verified telephone", "identities", "verify", "acme", "--method", "SMS")
+	say(2, "no verified telephone", "identities", "verify", "acme", "--method", "SMS")
 	say(0, "by EMAIL", "identities", "verify", "acme", "--method", "EMAIL")
 	say(0, "waits to take over", "identities", "show", "acme")
 	say(1, "does not take the code", "identities", "check", "acme", "88442266")

@@ -173,9 +173,9 @@ func TestNATSCredentialsAtTheCommandLine(t *testing.T) {
 			g.start()
 		}
 		wantFault(1, "active", "app", "--events", "*")
-		wantFault(1, "must not be list or revoke", "mint", "revoke", "--events", "*")
-		wantFault(1, "operations out of", "other", "--ask", "acme:everything")
-		wantFault(1, "nothing is granted", "other")
+		wantFault(2, "must not be list or revoke", "mint", "revoke", "--events", "*")
+		wantFault(2, "operations out of", "other", "--ask", "acme:everything")
+		wantFault(2, "nothing is granted", "other")
 		wantFault(1, "there is no", "revoke", "nobody")
 		wantFault(2, "IDENTITY:OPERATION", "other", "--ask", "acme")
 		wantFault(2, "--expires", "other", "--events", "*", "--expires", "-1h")

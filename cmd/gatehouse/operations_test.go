@@ -222,7 +222,7 @@ func TestOperationsOnTheCommandLine(t *testing.T) {
 	if out := do(0, "operations", "--type", "unlock", "--limit", "1"); strings.Count(out, "unlock") != 1 {
 		t.Error(out)
 	}
-	if out := do(1, "unlock", "acme", "front"); !strings.Contains(out, "gatehouse: lock: must be") {
+	if out := do(2, "unlock", "acme", "front"); !strings.Contains(out, "gatehouse: lock: must be") {
 		t.Errorf("the field is not named: %s", out)
 	}
 	for _, list := range []string{"identities", "connections", "api-keys"} {
