@@ -220,3 +220,72 @@ func TestAReplaySaysWhatIsGone(t *testing.T) {
 		t.Errorf("it came to %+v, and the messages came %v times", done, times)
 	}
 }
+
+// What another replica is just claiming is passed by: what is due besides is sent meanwhile.
+func TestReplicasPassEachOtherBy(t *testing.T) {
+	db := sqldbtest.Open(t, sqldbtest.PostgresURL(t))
+	o, b := newOffice(t, db, keysetFile(t)), newBMS(t)
+	b.answers(busyForAnHour)
+	e, _ := o.endpoint(b.URL)
+	ids := o.say(2)
+	for _, id := range ids {
+		await(t, "an attempt", func() bool { return len(o.delivery(id, e).Tried) == 1 })
+	}
+	tx, err := db.Writer().BeginTxx(t.Context(), nil)
+	must(t, err)
+	defer func() { _ = tx.Rollback() }()
+	_, err = tx.ExecContext(t.Context(), `SELECT 1 FROM deliveries WHERE message_id = $1 FOR UPDATE`, ids[0])
+	must(t, err)
+	b.says(http.StatusNoContent)
+	o.clock.forward(2 * time.Hour)
+	await(t, "the other is delivered", func() bool { return o.delivery(ids[1], e).Status == "delivered" })
+	if d := o.delivery(ids[0], e); d.Attempts != 1 {
+		t.Errorf("what is held elsewhere has %d attempts", d.Attempts)
+	}
+	must(t, tx.Rollback())
+	o.settled()
+}
+
+// However often a delivery is retried, its last hundred attempts are kept.
+func TestAHundredAttemptsAreKept(t *testing.T) {
+	o, b := newOffice(t, sqldbtest.SQLite(t), keysetFile(t)), newBMS(t)
+	b.answers(busyForAnHour)
+	e, _ := o.endpoint(b.URL)
+	id := o.say(1)[0]
+	await(t, "an attempt", func() bool { return len(o.delivery(id, e).Tried) == 1 })
+	o.exec(`UPDATE deliveries SET attempts = 100`)
+	for _, kept := range []int64{1, 2} { // the hundred and first puts out the first
+		_, err := o.Retry(t.Context(), id+"."+e.ID, webhooks.Limits{})
+		must(t, err)
+		await(t, "another attempt", func() bool {
+			return !o.delivery(id, e).NextAttemptAt.IsZero() && o.delivery(id, e).Attempts == 100+kept
+		})
+		if n := o.count(`SELECT COUNT(*) FROM delivery_attempts`); n != kept {
+			t.Errorf("%d attempts are kept, want %d", n, kept)
+		}
+	}
+}
+
+// What has been due for the longest goes first, whatever was said first.
+func TestTheLongestDueGoesFirst(t *testing.T) {
+	o, b := newOffice(t, sqldbtest.SQLite(t), keysetFile(t)), newBMS(t)
+	b.answers(busyForAnHour)
+	e, _ := o.endpoint(b.URL, func(q *webhooks.EndpointRequest) { q.Concurrency = webhooks.Give(1) })
+	ids := o.say(3)
+	for _, id := range ids {
+		await(t, "an attempt", func() bool { return len(o.delivery(id, e).Tried) == 1 })
+	}
+	b.says(http.StatusNoContent)
+	want := []string{ids[1], ids[2], ids[0]}
+	due := o.clock.now().Add(-time.Minute).UnixMilli()
+	o.exec(`UPDATE deliveries SET due_at = CASE message_id WHEN ? THEN ? WHEN ? THEN ? ELSE ? END`, want[0], due, want[1], due+1000, due+2000)
+	o.settled()
+	if got := b.ids()[3:]; !slices.Equal(got, want) {
+		t.Errorf("they came as %v, want %v", got, want)
+	}
+}
+
+func busyForAnHour(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Retry-After", "3600")
+	w.WriteHeader(http.StatusServiceUnavailable)
+}
