@@ -222,8 +222,9 @@ func (k *look) watched(ctx context.Context, op *operation, p *part, overtaken bo
 	}
 }
 
-// again has something sent once more that was undone, also when its time was over.
+// again has something sent once more that was undone, also when its time was over. It is tried for long, also when nobody runs
+// for a while: what it took back holds otherwise, and may have been told to be over.
 func (o *operation) again(p *part, now time.Time) {
 	p.Status, p.Error = Accepted, whyUndone
-	o.DeadlineAt = max(o.DeadlineAt, now.Add(usualAge).UnixMilli())
+	o.DeadlineAt = max(o.DeadlineAt, now.Add(soonFor).UnixMilli())
 }

@@ -129,7 +129,7 @@ func (d *desk) said(t testing.TB, id string) (statuses []string) {
 		}
 		must(t, json.Unmarshal(stored[i].Body, &m))
 		if m.Data.Operation == id {
-			if want := "gatehouse.operation.acme." + string(m.Data.Status); stored[i].Subject != want {
+			if want := "gatehouse.operation." + m.Data.Identity + "." + string(m.Data.Status); stored[i].Subject != want {
 				t.Errorf("said on %s, want %s", stored[i].Subject, want)
 			}
 			statuses = append(statuses, string(m.Data.Status))

@@ -16,7 +16,7 @@ import (
 	"gatehouse/sharing"
 )
 
-// machine is a gateway of two replicas with one door, to which everything may happen.
+// machine is a gateway of two replicas and two identities with one door, to which everything may happen.
 type machine struct {
 	t      *testing.T
 	c      *cloud
@@ -64,17 +64,17 @@ func (m *machine) ask(t *rapid.T, kind string) {
 	if kind == sharing.Share {
 		body += `,"role":"` + rapid.SampledFrom([]string{"USER", "ADMIN"}).Draw(t, "role") + `"`
 	}
-	n := m.one(t)
+	n, who := m.one(t), rapid.SampledFrom([]string{"acme", "acme", "bens"}).Draw(t, "identity")
 	ago := rapid.SampledFrom([]time.Duration{0, 0, 0, 6 * time.Second, 45 * time.Second}).Draw(t, "ago")
 	a, err := m.desks[n].ops.Submit(m.t.Context(), everything("reception"), sharing.Request{
-		Identity: "acme", Body: []byte(body + "}"), Received: m.desks[n].wall().Add(-ago),
+		Identity: who, Body: []byte(body + "}"), Received: m.desks[n].wall().Add(-ago),
 	})
 	if m.gone && errors.Is(err, sharing.ErrNoIdentity) {
 		return
 	}
 	must(m.t, err)
 	m.asked = append(m.asked, a.Operation)
-	m.note("%d, %v ago: %s} is %s", n, ago, body, a.Operation)
+	m.note("%d, as %s, %v ago: %s} is %s", n, who, ago, body, a.Operation)
 }
 
 func (m *machine) pass(d time.Duration) {
@@ -154,6 +154,7 @@ func TestWhateverHappensTheDoorHasWhomTheOutcomesSay(t *testing.T) {
 		old := newOldList(t, c)
 		keys, db := keyset(t), sqldbtest.SQLite(t)
 		m := &machine{t: t, c: c, desks: [2]*desk{newDesk(t, db, keys, c), newDesk(t, db, keys, c)}, late: l, old: old, online: true}
+		m.desks[0].addBen(t)
 		goes := rapid.IntRange(0, 150).Draw(rt, "the identity goes after")
 		rt.Repeat(map[string]func(*rapid.T){
 			"share":  func(t *rapid.T) { m.ask(t, sharing.Share) },

@@ -164,11 +164,11 @@ func (o *Operations) pass(stopping, ctx context.Context, l lane) error {
 	return o.follow(ctx, l)
 }
 
-// stepsAside tells whether those behind an operation go on without it: one that may wait for its door and has been
-// tried for a minute would hold up revokes for as long as it may wait. Whom something later was sent for in the
+// stepsAside tells whether those behind an operation go on without it: one that may wait for its door, or was undone there, and
+// has been tried for a minute would hold up revokes for as long as it may wait. Whom something later was sent for in the
 // meantime it lets go.
 func (o *operation) stepsAside(now time.Time) bool {
-	return o.Waits && o.Attempts > 0 && now.Sub(when(o.ReceivedAt)) >= usualAge
+	return (o.Waits || o.FollowedAt != 0) && o.Attempts > 0 && now.Sub(when(o.ReceivedAt)) >= usualAge
 }
 
 // expire ends what waited for its turn too long.

@@ -118,11 +118,11 @@ func (s signed) until() int64 { return max(s.open, s.ended) }
 // waits; then it ends before the revoke is given up that is tried until then.
 func (s signed) queued(now time.Time) bool { return s.until()-now.UnixMilli() > landed.Milliseconds() }
 
-// aliveFor is what can still reach a door, by people, of operations but one.
+// aliveFor is what can still reach a door, by people, of operations but one, whatever identity they are signed as.
 const aliveFor = `SELECT p.user_id, CASE WHEN o.stage = 'done' THEN 1 ELSE 0 END AS ended, MAX(p.expires_at) AS expires_at,
 	MAX(CASE WHEN p.tries = 1 AND p.status IN ('queued', 'confirmed') THEN 0 ELSE 1 END) AS lost
 	FROM operations o JOIN operation_parts p ON p.operation = o.id
-	WHERE o.identity = ? AND o.lock = ? AND o.alive_at > 0 AND o.alive_at > ? AND o.id <> ? AND p.expires_at > ? AND p.user_id <> ''`
+	WHERE o.lock = ? AND o.alive_at > 0 AND o.alive_at > ? AND o.id <> ? AND p.expires_at > ? AND p.user_id <> ''`
 
 // alive returns what other operations have signed for people and can still reach the lane's door. One revoke
 // cannot undo another.
@@ -138,7 +138,7 @@ func (s *store) alive(ctx context.Context, o *operation) (map[string]signed, err
 	if o.Type == Revoke {
 		undoes = ` AND o.type = 'share'`
 	}
-	err := s.db.Select(ctx, &rows, aliveFor+undoes+` GROUP BY 1, 2`, o.Identity, o.Lock, now, o.ID, now)
+	err := s.db.Select(ctx, &rows, aliveFor+undoes+` GROUP BY 1, 2`, o.Lock, now, o.ID, now)
 	if err != nil {
 		return nil, fmt.Errorf("reading what can still reach the door: %w", err)
 	}
@@ -156,10 +156,10 @@ func (s *store) alive(ctx context.Context, o *operation) (map[string]signed, err
 	return found, nil
 }
 
-// overtaking is what was asked after an operation, for its people, and has been sent and not refused.
+// overtaking is what was asked after an operation, for its people and as any identity, and has been sent and not refused.
 const overtaking = `SELECT p.user_id, MAX(CASE WHEN p.status IN ('queued', 'applied', 'confirmed') THEN 1 ELSE 0 END) > 0 AS settled
 	FROM operations o JOIN operation_parts p ON p.operation = o.id
-	WHERE o.identity = ? AND o.lock = ? AND o.seq > ? AND p.tries > 0 AND p.status IN ('running', 'queued', 'watched', 'applied', 'confirmed')
+	WHERE o.lock = ? AND o.seq > ? AND p.tries > 0 AND p.status IN ('running', 'queued', 'watched', 'applied', 'confirmed')
 	AND p.user_id IN (`
 
 // overtaken returns those of an operation's people for whom a later one has been sent and not refused, and
@@ -169,13 +169,13 @@ func (s *store) overtaken(ctx context.Context, o *operation) (map[string]bool, e
 		UserID  string `db:"user_id"`
 		Settled bool
 	}
-	args := []any{o.Identity, o.Lock, o.Seq}
+	args := []any{o.Lock, o.Seq}
 	for _, p := range o.parts {
 		if p.UserID != "" {
 			args = append(args, p.UserID)
 		}
 	}
-	err := s.db.Select(ctx, &rows, overtaking+`''`+strings.Repeat(`, ?`, len(args)-3)+`) GROUP BY p.user_id`, args...)
+	err := s.db.Select(ctx, &rows, overtaking+`''`+strings.Repeat(`, ?`, len(args)-2)+`) GROUP BY p.user_id`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading what was asked after operation %s: %w", o.ID, err)
 	}
