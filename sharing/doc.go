@@ -21,7 +21,7 @@
 // answers requests, Commands takes what a stream keeps. Of a command that has been acknowledged, the operation or
 // the message that it has failed is on disk.
 //
-// Tables: identities, identity_claims, operations, operation_parts, refused_commands. Keys and
+// Tables: identities, identity_claims, door_names, operations, operation_parts, refused_commands. Keys and
 // people's identity tokens are sealed for their row. What an identity was called, its subject, email and telephone
 // stay taken for good, as MACs.
 //

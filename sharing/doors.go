@@ -118,13 +118,13 @@ func (i *Identities) door(ctx context.Context, name string, id doordeck.LockID) 
 	})
 	seen := lane{name, strings.ToLower(string(id))}
 	if isForbidden(err) {
-		i.sawDoor(seen, "")
+		i.sawDoor(ctx, seen, "")
 		return Door{}, ErrNoDoor
 	}
 	if err != nil {
 		return Door{}, doorError(ctx, err)
 	}
-	i.sawDoor(seen, lock.Name)
+	i.sawDoor(ctx, seen, lock.Name)
 	return shownDoor(lock), nil
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"gatehouse/doordeck"
 	"gatehouse/doordeck/doordecksim"
+	"gatehouse/internal/sqldb"
 	"gatehouse/internal/sqldb/sqldbtest"
 	"gatehouse/sharing"
 )
@@ -65,12 +66,12 @@ func TestDoors(t *testing.T) {
 
 func TestADoorAndItsUsers(t *testing.T) {
 	r, _ := newDoors(t)
-	if name := r.DoorName("acme", doordecksim.LockBoat); name != "" {
+	if name := r.DoorName(t.Context(), "acme", doordecksim.LockBoat); name != "" {
 		t.Errorf("%q is known before anybody asked", name)
 	}
 	defer func() {
 		for identity, want := range map[string]string{"acme": "Boat Shed", "ben": ""} { // each knows what it saw itself
-			if name := r.DoorName(identity, strings.ToUpper(doordecksim.LockBoat)); name != want {
+			if name := r.DoorName(t.Context(), identity, strings.ToUpper(doordecksim.LockBoat)); name != want {
 				t.Errorf("%s knows the door as %q", identity, name)
 			}
 		}
@@ -126,4 +127,33 @@ func TestDoorsWhileDoordeckIsAway(t *testing.T) {
 			c.Faults().Reset()
 		}
 	}
+}
+
+// What a door is called outlives a restart, follows what it is called now, and goes with the identity.
+func TestDoorNamesAreKept(t *testing.T) {
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		c, keys := newCloud(t, doordecksim.Options{}), keyset(t)
+		called := "Front Door"
+		answered(t, c, "/device/"+front, func(_, answer string) (int, string) {
+			return 200, strings.ReplaceAll(answer, "Front Door", called)
+		})
+		first := newDesk(t, db, keys, c)
+		for _, want := range []string{"Front Door", "East Gate"} {
+			called = want
+			door, err := first.Door(t.Context(), "acme", front)
+			must(t, err)
+			if got := newDesk(t, db, keys, c).DoorName(t.Context(), "acme", front); got != want || door.Name != want {
+				t.Errorf("after a restart %q, which is called %q, is called %q", want, door.Name, got)
+			}
+		}
+		must(t, first.Delete(t.Context(), "acme"))
+		if got := first.DoorName(t.Context(), "acme", front); got != "" {
+			t.Errorf("with the identity gone it is called %q", got)
+		}
+		var kept int
+		must(t, db.Get(t.Context(), &kept, `SELECT COUNT(*) FROM door_names`))
+		if kept != 0 {
+			t.Errorf("%d names are kept", kept)
+		}
+	})
 }

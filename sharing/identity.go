@@ -70,7 +70,7 @@ func NewIdentities(c IdentitiesConfig) *Identities {
 	return &Identities{
 		db: c.DB, events: c.Events, vault: c.Vault, audit: c.Audit, client: c.Client, clock: clock,
 		issuer: doordeck.Issuer{URL: c.Issuer, Key: c.Key, Clock: clock},
-		log:    c.Log, now: c.Now, metrics: newIdentityMetrics(c.Registerer), poke: make(chan struct{}, 1),
+		log:    c.Log, now: c.Now, metrics: newIdentityMetrics(c.Registerer), poke: make(chan struct{}, 1), names: doorNames{db: c.DB},
 	}
 }
 

@@ -146,12 +146,16 @@ func (i *Identities) Delete(ctx context.Context, name string) error {
 		if n == 0 {
 			return ErrNoIdentity
 		}
+		if err := forgetDoors(ctx, tx, name); err != nil {
+			return err
+		}
 		_, err = audit.Record(ctx, tx.Tx, entry)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("deleting identity %s: %w", name, err)
 	}
+	i.names.forget(name)
 	i.log.Info("an identity was deleted", "identity", name)
 	i.wake()
 	return nil

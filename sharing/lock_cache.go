@@ -44,6 +44,9 @@ func (c *lockCache) get(ctx context.Context, s Session, l lane, online bool) (do
 		return known.Lock, nil
 	}
 	lock, err := c.actors.Client().Lock(ctx, s.Token, doordeck.LockID(l.lock))
+	if err == nil {
+		c.actors.sawDoor(ctx, l, lock.Name)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.known) >= maxLocks {
@@ -51,7 +54,6 @@ func (c *lockCache) get(ctx context.Context, s Session, l lane, online bool) (do
 	}
 	if delete(c.known, l); err == nil {
 		c.known[l] = knownLock{lock, c.now()}
-		c.actors.sawDoor(l, lock.Name)
 	}
 	return lock, err
 }

@@ -32,7 +32,7 @@ type actors interface {
 	Client() *doordeck.Client
 	Provision(ctx context.Context, p doordeck.Person) error
 	Doubt(ctx context.Context, name string) error
-	sawDoor(l lane, name string)
+	sawDoor(ctx context.Context, l lane, name string)
 }
 
 // OperationsConfig is what Operations need. All but Now must be set.

@@ -29,7 +29,7 @@ func (d *Dashboard) entryRow(c echo.Context, e audit.Stored) entryRow {
 	row, target := entryRow{Stored: e}, strings.Fields(e.Target)
 	caller, _ := web.CallerFrom(c.Request().Context())
 	if strings.HasPrefix(e.Action, "operation.") && len(target) == 3 && d.Identities.Of != nil && e.Outcome != string(audit.Refused) && caller.May("operations:read") {
-		row.Of, row.Operation = target[0]+" · "+cmp.Or(d.Identities.Of.DoorName(target[0], target[1]), short(target[1])), target[2]
+		row.Of, row.Operation = target[0]+" · "+cmp.Or(d.Identities.Of.DoorName(c.Request().Context(), target[0], target[1]), short(target[1])), target[2]
 	}
 	return row
 }

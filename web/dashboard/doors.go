@@ -224,7 +224,7 @@ func (d *Dashboard) doorPage(c echo.Context) (doorPage, error) {
 	if err != nil {
 		return doorPage{}, err
 	}
-	known := d.Identities.Of.DoorName(found.Name, lock)
+	known := d.Identities.Of.DoorName(c.Request().Context(), found.Name, lock)
 	return doorPage{Identity: d.identityOf(found), Lock: lock, Known: known, First: c.QueryParam("after") == "", ID: operationID()}, nil
 }
 

@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -24,10 +25,10 @@ type operationRow struct {
 	Door string
 }
 
-func (d *Dashboard) operationRow(a sharing.Answer) operationRow {
+func (d *Dashboard) operationRow(ctx context.Context, a sharing.Answer) operationRow {
 	r := operationRow{Answer: a, Title: wording.Capital(a.Type), Why: whyOf(a.Error)}
 	if d.Identities.Of != nil {
-		r.Door = d.Identities.Of.DoorName(a.Identity, a.Lock)
+		r.Door = d.Identities.Of.DoorName(ctx, a.Identity, a.Lock)
 	}
 	to := map[string]string{sharing.Share: " with ", sharing.Revoke: " from "}[a.Type]
 	switch n := len(a.Results); n {
@@ -85,7 +86,7 @@ func (d *Dashboard) operations(c echo.Context) error {
 	}
 	page := operationsPage{Query: kept(c, operationFilters), First: c.QueryParam("after") == "", Statuses: operationStatuses}
 	for _, a := range found {
-		page.Items = append(page.Items, d.operationRow(a))
+		page.Items = append(page.Items, d.operationRow(c.Request().Context(), a))
 	}
 	if next != "" {
 		further := url.Values{"after": {next}}
@@ -150,7 +151,7 @@ func (d *Dashboard) readOperation(c echo.Context) (operationPage, error) {
 	if err != nil {
 		return operationPage{}, err
 	}
-	page := operationPage{operationRow: d.operationRow(a), Live: !a.Status.Final()}
+	page := operationPage{operationRow: d.operationRow(c.Request().Context(), a), Live: !a.Status.Final()}
 	for _, r := range a.Results {
 		page.People = append(page.People, operationPerson{Result: r, Name: person(r.Invitee), Why: whyOf(r.Error)})
 	}

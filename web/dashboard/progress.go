@@ -67,7 +67,7 @@ func (d *Dashboard) progressPage(c echo.Context) (progressPage, error) {
 	if err == nil && (found.Identity != c.Param("name") || !strings.EqualFold(found.Lock, c.Param("lock"))) {
 		err = sharing.ErrNoOperation
 	}
-	page := progressPage{Answer: found, Door: d.Identities.Of.DoorName(found.Identity, found.Lock)}
+	page := progressPage{Answer: found, Door: d.Identities.Of.DoorName(c.Request().Context(), found.Identity, found.Lock)}
 	for _, r := range found.Results {
 		if r.Status == sharing.Applied || r.Status == sharing.Confirmed {
 			page.Done++

@@ -36,7 +36,7 @@ func (d *Dashboard) row(c echo.Context, s events.Stored) row {
 	r := newRow(s)
 	caller, _ := web.CallerFrom(c.Request().Context())
 	if r.Kind == "operation" && r.DoorName == "" && d.Identities.Of != nil && caller.May("operations:read") {
-		r.DoorName = d.Identities.Of.DoorName(r.Identity, r.DoorID)
+		r.DoorName = d.Identities.Of.DoorName(c.Request().Context(), r.Identity, r.DoorID)
 	}
 	return r
 }
