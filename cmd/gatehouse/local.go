@@ -46,13 +46,14 @@ func (c *besideOrAlone) keysetPath() string {
 
 // open opens the data directory. It returns nil when the command is to ask a gateway instead: one runs
 // there, or GATEHOUSE_URL names another machine, or no gateway has been started in the directory, or none was named
-// and the default is not there. In that case the key defaults to the directory's admin-token.
+// and the default is not there or a key was given. The key defaults to the directory's admin-token.
 func (c *besideOrAlone) open(ctx context.Context) (_ *alone, err error) {
 	c.adminToken = filepath.Join(c.DataDir, "admin-token")
-	if !isLoopback(c.URL.Hostname()) {
+	named := filepath.Clean(c.DataDir) != defaultDataDir
+	if !isLoopback(c.URL.Hostname()) || !named && !c.Token.IsZero() {
 		return nil, nil
 	}
-	if _, err := os.Stat(c.DataDir); err != nil && filepath.Clean(c.DataDir) != defaultDataDir {
+	if _, err := os.Stat(c.DataDir); err != nil && named {
 		// Who named one means the gateway there, and not whichever answers at the URL.
 		return nil, usageError(fmt.Sprintf("--data-dir: %s; leave it out to ask the gateway at %s", oneLine(err), c.URL))
 	}

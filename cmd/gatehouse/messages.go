@@ -51,7 +51,7 @@ func (f filter) query() url.Values {
 type stored struct {
 	ID          string          `json:"id"`
 	Subject     string          `json:"subject"`
-	Account     string          `json:"account"`
+	Account     string          `json:"account,omitempty"`
 	CommittedAt time.Time       `json:"committed_at"`
 	Message     json.RawMessage `json:"message"`
 }
