@@ -51,7 +51,7 @@ func TestAKeyGoesToTheGatewayAlone(t *testing.T) {
 		code, _, stderr := command(t, map[string]string{
 			"GATEHOUSE_URL": "http://gate.example.com", "GATEHOUSE_TOKEN": key, "HTTP_PROXY": proxy,
 		}, "connections")
-		if code != 1 || !strings.Contains(stderr, "GATEHOUSE_URL: want https") || len(seen) > 0 {
+		if code != 2 || !strings.Contains(stderr, "GATEHOUSE_URL: want https") || len(seen) > 0 {
 			t.Errorf("exit code %d, %d requests, %s", code, len(seen), stderr)
 		}
 	})
