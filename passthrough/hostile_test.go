@@ -105,10 +105,12 @@ func TestReadsFromADoorFlowThatMisbehaves(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			url, _ := rawServer(t, row.speak)
 			g := newGateway(t, url)
-			g.handlers.SetWithin(short)
+			if row.status == http.StatusGatewayTimeout {
+				g.handlers.SetWithin(short)
+			}
 			started := time.Now()
 			g.get("people?pin="+planted).problem(t, row.status, row.slug)
-			if took := time.Since(started); took > 10*short {
+			if took := time.Since(started); took > 8*time.Second { // of itself it would last longer
 				t.Errorf("took %s", took)
 			}
 			if log := g.log.String(); strings.Contains(log, planted) {
@@ -162,7 +164,9 @@ func TestWritesToADoorFlowThatMisbehaves(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			url, requests := rawServer(t, row.speak)
 			g := newGateway(t, url)
-			g.handlers.SetWithin(short)
+			if row.status == http.StatusGatewayTimeout {
+				g.handlers.SetWithin(short)
+			}
 			g.post("channels/5012/admit", `{"relock_at":null}`).problem(t, row.status, row.slug)
 			want := []string{"doorflow.door POST /api/3/channels/5012/admit started", "doorflow.door POST /api/3/channels/5012/admit " + row.outcome}
 			if got := g.audited(); !slices.Equal(got, want) {

@@ -251,7 +251,7 @@ func (g *gateway) audited() []string {
 // await asks until the answer is yes.
 func await(t *testing.T, what string, yes func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); !yes(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !yes(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain: %s", what)
 		}

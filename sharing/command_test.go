@@ -38,7 +38,7 @@ func TestCommands(t *testing.T) {
 	p.command("revoke", `{"id":"c-2","lock":"`+front+`","invitees":[{"email":"ana@example.test"}]}`)
 	p.command("unlock", `{"id":"c-3","lock":"`+front+`"}`)
 	p.command("share", `{"id":"c-1","lock":"`+front+`","invitees":[{"email":"ana@example.test"}]}`) // sent again
-	s.taken(t, 10*time.Second)
+	s.taken(t, 60*time.Second)
 	for id, status := range map[string]sharing.Status{"c-1": sharing.Applied, "c-2": sharing.Applied, "c-3": sharing.Applied} {
 		told := s.awaitTold(t, id)
 		if len(told) != 1 || told[0].Status != status && (id != "c-1" || told[0].Status != sharing.Cancelled) || told[0].Caller != "reception" || told[0].Operation == "" {
@@ -76,7 +76,7 @@ func TestACommandThatIsDeliveredAgainIsTheSame(t *testing.T) {
 		m := nats.NewMsg("gatehouse.command.acme.unlock.reception")
 		m.Data = []byte(`{"lock":"` + loading + `"}`)
 		m.Header.Set(jetstream.MsgIDHeader, "once")
-		_, err := p.RequestMsg(m, 5*time.Second)
+		_, err := p.RequestMsg(m, 30*time.Second)
 		must(t, err)
 		time.Sleep(250 * time.Millisecond)
 	}
@@ -117,13 +117,13 @@ func TestCommandsAreGivenOutOneByOne(t *testing.T) {
 	consumer, err := s.bus.JS.CreateOrUpdateConsumer(t.Context(), events.CommandsName, sharing.ConsumerConfig())
 	must(t, err)
 	next := func(wait time.Duration) (jetstream.Msg, error) { return consumer.Next(jetstream.FetchMaxWait(wait)) }
-	m, err := next(10 * time.Second)
+	m, err := next(30 * time.Second)
 	must(t, err)
 	if _, err := next(300 * time.Millisecond); err == nil {
 		t.Error("the second was given out before the first was acknowledged")
 	}
 	s.commands.Take(t.Context(), m)
-	_, err = next(10 * time.Second)
+	_, err = next(30 * time.Second)
 	must(t, err)
 }
 
@@ -137,7 +137,7 @@ func TestAStreamIsMadeAnew(t *testing.T) {
 		consumer, err := s.bus.JS.CreateOrUpdateConsumer(t.Context(), events.CommandsName, sharing.ConsumerConfig())
 		must(t, err)
 		for range 2 {
-			m, err := consumer.Next(jetstream.FetchMaxWait(10 * time.Second))
+			m, err := consumer.Next(jetstream.FetchMaxWait(30 * time.Second))
 			must(t, err)
 			s.commands.Take(t.Context(), m)
 		}
@@ -157,12 +157,12 @@ func TestWhatWasRefusedStaysRefused(t *testing.T) {
 	s := newStation(t, c)
 	during(t, s.ops.Run)
 	ben := s.mint(t, natsauth.Grant{Name: "reception", Command: map[string][]string{"later": {"unlock"}}})
-	_, err := ben.Request("gatehouse.command.later.unlock.reception", []byte(`{"id":"early","lock":"`+front+`"}`), 5*time.Second)
+	_, err := ben.Request("gatehouse.command.later.unlock.reception", []byte(`{"id":"early","lock":"`+front+`"}`), 30*time.Second)
 	must(t, err)
 	consumer, err := s.bus.JS.CreateOrUpdateConsumer(t.Context(), events.CommandsName, sharing.ConsumerConfig())
 	must(t, err)
 	next := func() jetstream.Msg {
-		m, err := consumer.Next(jetstream.FetchMaxWait(10 * time.Second))
+		m, err := consumer.Next(jetstream.FetchMaxWait(30 * time.Second))
 		must(t, err)
 		return m
 	}
@@ -195,7 +195,7 @@ func TestAnIdentityTokenIsNotShown(t *testing.T) {
 		p.command("share", fmt.Sprintf(share, fmt.Sprintf("c-%d", n), strings.Replace(more, `"wait":20`, `"valid_for":"1h"`, 1)))
 	}
 	answer, _ := p.ask("lookup", `{"invitees":[{"identity_token":"`+secret+`"}]}`)
-	s.taken(t, 10*time.Second)
+	s.taken(t, 60*time.Second)
 	s.awaitTold(t, "c-0")
 	s.awaitTold(t, "a-0")
 	families, err := s.reg.Gather()
@@ -294,7 +294,7 @@ func TestHostileCommands(t *testing.T) {
 	// Of an identity that does not exist, of a name that is none (which nobody can be told), and behind them all
 	// one that is right.
 	for _, subject := range []string{"gatehouse.command.nobody.unlock.ghosts", "gatehouse.command.acme%2Edoor.unlock.ghosts"} {
-		_, err := ghosts.Request(subject, []byte(`{"id":"ghost","lock":"`+front+`"}`), 5*time.Second)
+		_, err := ghosts.Request(subject, []byte(`{"id":"ghost","lock":"`+front+`"}`), 30*time.Second)
 		must(t, err)
 	}
 	for _, subject := range []string{"gatehouse.command.x", "gatehouse.command.acme.unlock", "gatehouse.command.acme.door.reception", "gatehouse.command.acme.unlock.a.b"} {
@@ -305,7 +305,7 @@ func TestHostileCommands(t *testing.T) {
 	if told := s.awaitTold(t, "right"); told[0].Status != sharing.Applied {
 		t.Error(text(told))
 	}
-	s.taken(t, 10*time.Second)
+	s.taken(t, 60*time.Second)
 	told := s.told(t)
 	for name, row := range hostile() {
 		found := false
@@ -368,7 +368,7 @@ func TestOneCallerDoesNotFillTheStream(t *testing.T) {
 	for range 1200 {
 		must(t, flood.Publish("gatehouse.command.acme.unlock.flood", []byte(`{}`)))
 	}
-	m, err := flood.Request("gatehouse.command.acme.unlock.flood", []byte(`{}`), 10*time.Second)
+	m, err := flood.Request("gatehouse.command.acme.unlock.flood", []byte(`{}`), 30*time.Second)
 	must(t, err)
 	if !strings.Contains(string(m.Data), "maximum messages per subject exceeded") {
 		t.Errorf("the stream answers %s", m.Data)

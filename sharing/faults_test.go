@@ -131,7 +131,7 @@ func TestAnUnlockWaitsForAConnection(t *testing.T) {
 	d := newDesk(t, sqldbtest.SQLite(t), keyset(t), c).run(t)
 	g.shut()
 	a := d.submit(t, `{"type":"unlock","lock":"%s"}`, front)
-	d.until(t, a.Operation, 5*time.Second, func(a sharing.Answer) bool { return a.Error == "doordeck_unreachable" })
+	d.until(t, a.Operation, 30*time.Second, func(a sharing.Answer) bool { return a.Error == "doordeck_unreachable" })
 	g.open()
 	if a = d.final(t, a.Operation); a.Status != sharing.Applied || c.Unlocks(front) != 1 {
 		t.Errorf("%s, and %d unlocks", text(a), c.Unlocks(front))

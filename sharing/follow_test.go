@@ -20,13 +20,13 @@ func TestAQueuedShareIsConfirmedAfterARestart(t *testing.T) {
 		c, keys := newCloud(t, doordecksim.Options{Strict: true}), keyset(t)
 		d := newDesk(t, db, keys, c).run(t)
 		a := d.submit(t, `{"type":"share","lock":"%s","invitees":[{"email":"ana@example.test"},{"email":"nobody@example.test"}],"valid_for":"24h"}`, boat)
-		d.until(t, a.Operation, 10*time.Second, queued)
+		d.until(t, a.Operation, 30*time.Second, queued)
 		d.stop()
 		must(t, c.SetOnline(boat, true))
 		online := time.Now()
 		next := newDesk(t, db, keys, c).run(t)
 		a = next.final(t, a.Operation)
-		if a.Status != sharing.Partial || a.Results[0].Status != sharing.Confirmed || time.Since(online) > 15*time.Second {
+		if a.Status != sharing.Partial || a.Results[0].Status != sharing.Confirmed || time.Since(online) > 30*time.Second {
 			t.Errorf("%s after %v", text(a), time.Since(online))
 		}
 		if said := fmt.Sprint(next.said(t, a.Operation)); said != "[queued partial]" {
@@ -44,8 +44,8 @@ func TestAQueuedShareExpires(t *testing.T) {
 	d := newDesk(t, db, keyset(t), c).run(t)
 	a := d.submit(t, `{"type":"share","lock":"%s","invitees":[{"email":"ana@example.test"}],"valid_for":"2h"}`, boat)
 	short := d.submit(t, `{"type":"share","lock":"%s","invitees":[{"foreign_key":"visitor-dora"}],"valid_for":"24h","end":"%s"}`, boat, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
-	d.until(t, a.Operation, 10*time.Second, queued)
-	d.until(t, short.Operation, 10*time.Second, queued)
+	d.until(t, a.Operation, 30*time.Second, queued)
+	d.until(t, short.Operation, 30*time.Second, queued)
 	c.Advance(61 * time.Minute)
 	d.advance(61 * time.Minute)
 	if short = d.final(t, short.Operation); short.Status != sharing.Expired {

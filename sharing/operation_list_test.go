@@ -134,7 +134,7 @@ func TestOldOperationsAreRemoved(t *testing.T) {
 		share := `{"id":"%s","type":"share","lock":"%s","invitees":[{"email":"ana@example.test"}],"valid_for":"%s"}`
 		ended := d.do(t, share, "ended", front, "1h")
 		waits := d.submit(t, share, "waits", boat, "300h")
-		d.until(t, waits.Operation, 10*time.Second, queued)
+		d.until(t, waits.Operation, 30*time.Second, queued)
 		d.submit(t, `{"type":"revoke","lock":"%s","invitees":[{"email":"ana@example.test"}]}`, boat)
 		waits = d.final(t, waits.Operation) // as overtaken; its token lives on
 		d.stop()

@@ -100,12 +100,12 @@ func (s *station) open(t testing.TB) *station {
 // answers waits until the service says that it does, and takes it at its word.
 func (s *station) answers(t testing.TB) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); s.service.Healthy(t.Context()) != nil; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); s.service.Healthy(t.Context()) != nil; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the service does not answer")
 		}
 	}
-	m, err := s.bus.Conn.Request("$SRV.INFO.gatehouse", nil, 10*time.Second)
+	m, err := s.bus.Conn.Request("$SRV.INFO.gatehouse", nil, 30*time.Second)
 	must(t, err)
 	if n := strings.Count(string(m.Data), `"request_schema"`); n != 6 {
 		t.Fatalf("the service has %d endpoints", n)
@@ -126,7 +126,7 @@ func (s *station) mint(t testing.TB, g natsauth.Grant) *program {
 	must(t, err)
 	path := filepath.Join(t.TempDir(), "app.creds")
 	must(t, os.WriteFile(path, []byte(file.Reveal()), 0o600))
-	conn, err := nats.Connect("nats://"+s.server.Addr(), nats.UserCredentials(path), nats.CustomInboxPrefix("_INBOX."+g.Name),
+	conn, err := nats.Connect("nats://"+s.server.Addr(), nats.UserCredentials(path), nats.Timeout(30*time.Second), nats.CustomInboxPrefix("_INBOX."+g.Name),
 		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	must(t, err)
 	t.Cleanup(conn.Close)
@@ -157,7 +157,7 @@ func (p *program) asks(operation, body string) (a sharing.Answer) {
 // command publishes a command to acme, and sees it stored in the stream.
 func (p *program) command(operation, body string) {
 	p.t.Helper()
-	m, err := p.Request("gatehouse.command.acme."+operation+"."+p.name, []byte(body), 10*time.Second)
+	m, err := p.Request("gatehouse.command.acme."+operation+"."+p.name, []byte(body), 30*time.Second)
 	must(p.t, err)
 	var ack struct {
 		Error *struct{ Description string }
@@ -231,7 +231,7 @@ func externalNATS(t testing.TB) (*server.Server, events.BusConfig) {
 	must(t, err)
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(30 * time.Second) {
 		t.Fatal("the server did not start")
 	}
 	return s, events.BusConfig{URL: s.ClientURL(), Retention: time.Hour, Log: quiet}

@@ -200,9 +200,9 @@ func TestWhatIsTooOldIsNeverSigned(t *testing.T) {
 			want       sharing.Status
 		}{
 			{"an unlock", unlock, 10 * time.Second, sharing.Expired},
-			{"a young unlock", unlock, 8 * time.Second, sharing.Applied},
+			{"a young unlock", unlock, 2 * time.Second, sharing.Applied},
 			{"a share", share(""), time.Minute, sharing.Expired},
-			{"a young share", share(""), 50 * time.Second, sharing.Applied},
+			{"a young share", share(""), 30 * time.Second, sharing.Applied},
 			{"a revoke", `{"type":"revoke","lock":"` + front + `","invitees":[{"email":"ana@example.test"}]}`, time.Minute, sharing.Expired},
 			{"one that may wait", share(`,"valid_for":"24h"`), time.Hour, sharing.Applied},
 			{"one that waited too long", share(`,"valid_for":"24h"`), 24 * time.Hour, sharing.Expired},
@@ -231,7 +231,7 @@ func TestWhatGetsTooOldInTheQueueIsTold(t *testing.T) {
 	d := newDesk(t, db, keyset(t), c).run(t)
 	c.Faults().Fail(doordecksim.RouteExecute, -1, 500)
 	first := d.submit(t, `{"type":"share","lock":"%s","invitees":[{"email":"ana@example.test"}],"valid_for":"1h"}`, front)
-	d.until(t, first.Operation, 5*time.Second, func(a sharing.Answer) bool { return a.Status == "running" })
+	d.until(t, first.Operation, 30*time.Second, func(a sharing.Answer) bool { return a.Status == "running" })
 	second := d.submit(t, `{"type":"unlock","lock":"%s"}`, front)
 	d.advance(11 * time.Second)
 	if a := d.final(t, second.Operation); a.Status != "expired" || c.Unlocks(front) != 0 {

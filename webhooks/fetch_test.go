@@ -392,7 +392,8 @@ func TestFetcherKeepsItsPace(t *testing.T) {
 		}
 		for i := range requests {
 			for j := i; j < len(requests); j++ {
-				if took := requests[j].at.Sub(requests[i].at); float64(j-i+1) > 5*took.Seconds()+4+1 {
+				// Four may have been held up on their way, and come with those behind them.
+				if took := requests[j].at.Sub(requests[i].at); float64(j-i+1) > 5*took.Seconds()+4+1+4 {
 					t.Fatalf("%d requests within %v", j-i+1, took)
 				}
 			}

@@ -116,7 +116,7 @@ func (s *site) connect(t testing.TB, name, creds string) *app {
 
 func (s *site) dial(name, creds string) (*app, error) {
 	conn, err := nats.Connect(s.url(), nats.UserCredentials(creds), nats.CustomInboxPrefix("_INBOX."+name), nats.MaxReconnects(0),
-		nats.Timeout(5*time.Second), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+		nats.Timeout(30*time.Second), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	return &app{conn, name}, err
 }
 
@@ -175,7 +175,7 @@ func (s *site) commands(t testing.TB) uint64 {
 
 func (s *site) stream(t testing.TB, name string) *jetstream.StreamInfo {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	stream, err := s.bus.JS.Stream(ctx, name)
 	must(t, err)

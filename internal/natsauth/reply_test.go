@@ -155,7 +155,7 @@ func (a *app) fetch(t testing.TB, n int) []jetstream.Msg {
 	must(t, err)
 	consumer, err := js.Consumer(t.Context(), events.StreamName, a.name)
 	must(t, err)
-	batch, err := consumer.Fetch(n, jetstream.FetchMaxWait(5*time.Second))
+	batch, err := consumer.Fetch(n, jetstream.FetchMaxWait(30*time.Second))
 	must(t, err)
 	var got []jetstream.Msg
 	for m := range batch.Messages() {
