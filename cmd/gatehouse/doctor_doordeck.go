@@ -55,8 +55,8 @@ func (d *doordeckCheck) key(context.Context) finding {
 
 // api asks for the time, which needs no token.
 func (d *doordeckCheck) api(ctx context.Context) finding {
-	if d.lost {
-		return off("unknown: there is no address")
+	if d.lost != "" {
+		return off("unknown: %s", d.lost)
 	}
 	client, err := d.doordeckClient(nil)
 	if err != nil {
@@ -65,7 +65,7 @@ func (d *doordeckCheck) api(ctx context.Context) finding {
 	began := time.Now()
 	now, err := client.Time(ctx)
 	if err != nil {
-		return fail(d.fix(), "%s", oneLine(err))
+		return fail(d.fixTLS(err), "%s", oneLine(err))
 	}
 	took := time.Since(began)
 	d.client, d.now, d.skew = client, now, time.Since(now.Add(took/2)).Round(100*time.Millisecond)

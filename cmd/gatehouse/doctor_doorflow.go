@@ -34,13 +34,13 @@ func (d *doorflowCheck) none(context.Context) finding {
 
 // api asks without a token: "unauthorized" is the answer of a healthy API.
 func (d *doorflowCheck) api(ctx context.Context) finding {
-	if d.lost {
-		return off("unknown: there is no address")
+	if d.lost != "" {
+		return off("unknown: %s", d.lost)
 	}
 	began := time.Now()
 	resp, err := d.get(ctx, d.config.DoorflowAPIURL.JoinPath("api/3/account").String())
 	if err != nil {
-		return fail(d.fix(), "%s", oneLine(err))
+		return fail(d.fixTLS(err), "%s", oneLine(err))
 	}
 	took := time.Since(began)
 	d.answer = resp

@@ -124,6 +124,8 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		{"a public URL of nobody", map[string]string{"GATEHOUSE_PUBLIC_URL": "https://gatehouse.invalid"}, "public name", "fail", "gatehouse.invalid"},
 		{"DNS", map[string]string{"GATEHOUSE_DOORFLOW_API_URL": "https://doorflow.invalid"}, "DoorFlow: DNS", "fail", "doorflow.invalid"},
 		{"the certificate of the API", map[string]string{"GATEHOUSE_DOORFLOW_API_URL": untrusted(t)}, "DoorFlow: TLS", "fail", "certificate"},
+		{"an API behind that", map[string]string{"GATEHOUSE_DOORFLOW_API_URL": untrusted(t)}, "DoorFlow: API", "off", "see TLS"},
+		{"an API by a proxy", map[string]string{"GATEHOUSE_DOORFLOW_API_URL": "https://doorflow.invalid", "HTTPS_PROXY": "http://" + freeAddr(t)}, "DoorFlow: DNS", "off", "the proxy"},
 		{"nothing at the API's address", map[string]string{"GATEHOUSE_DOORFLOW_API_URL": "http://" + freeAddr(t)}, "DoorFlow: API", "fail", "refused"},
 		{"an API elsewhere", map[string]string{"GATEHOUSE_DOORFLOW_API_URL": redirecting(t)}, "DoorFlow: API", "warn", "401 was expected"},
 		{"a clock ten minutes fast", map[string]string{"GATEHOUSE_DOORFLOW_API_URL": lagging(t, df.url, 10*time.Minute)}, "clock", "fail", "ahead of"},
