@@ -26,6 +26,10 @@ const (
 	// not end with the request that wanted it.
 	connectLimit = 10 * time.Second
 
+	// maxTries is how many connections one request may be tried on: by HTTP/2 a server can turn it away each time and
+	// promise that nothing was done, as one that is stopping does once.
+	maxTries = 4
+
 	maxBody   = 64 << 10
 	maxHeader = 32 << 10
 	maxPEM    = 1 << 20
@@ -143,12 +147,22 @@ func (c *Client) Post(ctx context.Context, target string, header http.Header, bo
 	limited, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	var wants atomic.Bool // the hook may still be called when the request has been given up
-	traced := httptrace.WithClientTrace(limited, &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) {
-		if s := strangerOf(got); s != nil {
-			s.request()
-			wants.Store(s.wantsCertificate && !got.Reused)
-		}
-	}})
+	var tries atomic.Int64
+	trying, giveUp := context.WithCancel(limited)
+	defer giveUp()
+	traced := httptrace.WithClientTrace(trying, &httptrace.ClientTrace{
+		GetConn: func(string) {
+			if tries.Add(1) > maxTries {
+				giveUp()
+			}
+		},
+		GotConn: func(got httptrace.GotConnInfo) {
+			if s := strangerOf(got); s != nil {
+				s.request()
+				wants.Store(s.wantsCertificate && !got.Reused)
+			}
+		},
+	})
 	req, err := http.NewRequestWithContext(traced, http.MethodPost, u.String(), bytes.NewReader(body))
 	if err != nil {
 		return Answer{}, failed(FailureURL, "it cannot be requested")

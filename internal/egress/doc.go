@@ -10,7 +10,7 @@
 // comes than its requests can be answered with is closed.
 //
 // Redirects are not followed, since nothing here follows them; proxies of the environment are not used; there are no
-// cookies. One request has 15 seconds, all in, whatever the server does with them.
+// cookies. One request has 15 seconds, all in, whatever the server does with them, and is tried on four connections at most.
 //
 // What is not judged: ports, since a stranger's https handshake says nothing to another protocol; the gateway's own
 // public addresses, where its listeners answer whom they always answer; NAT64 prefixes that a network has made for

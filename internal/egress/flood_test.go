@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -59,5 +60,28 @@ func TestManyAnswersAreNoFlood(t *testing.T) {
 	}
 	if len(from) != 1 {
 		t.Errorf("it took %d connections", len(from))
+	}
+}
+
+// A server that turns every connection away with a promise that nothing was done is not tried on and on.
+func TestAServerThatTurnsAway(t *testing.T) {
+	ca := newAuthority(t)
+	config := serverTLS(ca, ca.issue(t, time.Now().Add(time.Hour)))
+	config.NextProtos = []string{"h2"}
+	var tries atomic.Int64
+	port := raw(t, func(conn net.Conn) {
+		tries.Add(1)
+		secured := tls.Server(conn, config)
+		settings, goAway := "\x00\x00\x00\x04\x00\x00\x00\x00\x00", "\x00\x00\x08\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+		_, _ = secured.Write([]byte(settings + goAway))
+		_, _ = secured.Read(make([]byte, 4096))
+	})
+	client := newClient(t, egress.Config{Allow: loopback, CAFile: ca.file})
+	client.SetLimit(time.Minute)
+	if _, err := client.Post(t.Context(), "https://127.0.0.1:"+port+"/", nil, nil); failure(err) != egress.FailureAnswer {
+		t.Error(err)
+	}
+	if n := tries.Load(); n == 0 || n > 6 {
+		t.Errorf("it was tried on %d connections", n)
 	}
 }
