@@ -81,6 +81,9 @@ func TestDoctorBesideAGateway(t *testing.T) {
 	} {
 		d.wants(t, check, status, "")
 	}
+	if code, out, said := command(t, g.env, "migrate", "status"); code != 0 || strings.Contains(out, "pending") || !strings.Contains(out, "VERSION") {
+		t.Errorf("migrate status beside a gateway: %d %s %s", code, out, said)
+	}
 	for name, dir := range map[string]string{"none": filepath.Join(t.TempDir(), "none"), "an empty one": t.TempDir()} {
 		mistaken := maps.Clone(g.env)
 		mistaken["GATEHOUSE_DATA_DIR"] = dir

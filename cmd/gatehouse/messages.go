@@ -81,6 +81,10 @@ func (c *messageList) Run(ctx context.Context, t *terminal) error {
 	if c.JSON {
 		return writeJSON(t.out, items)
 	}
+	if len(items) == 0 {
+		_, err := fmt.Fprintln(t.out, "There are no such messages.")
+		return err
+	}
 	for _, m := range items {
 		if err := m.print(t, c.IDs); err != nil {
 			return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"gatehouse/internal/sqldb"
@@ -80,5 +81,13 @@ func (c *migrateStatus) versions(ctx context.Context) (list []migrations.Status,
 		list, err = migrations.List(ctx, db.Writer().DB, db.Postgres())
 		return err
 	})
+	if errors.Is(err, sqldb.ErrInUse) { // a gateway runs there, and has a schema: beside it this only reads
+		db, err := sqldb.Open(ctx, "", c.DataDir)
+		if err != nil {
+			return nil, err
+		}
+		list, err = migrations.List(ctx, db.Writer().DB, false)
+		return list, errors.Join(err, db.Close())
+	}
 	return list, err
 }
