@@ -42,11 +42,12 @@ func (d *doorflowCheck) api(ctx context.Context) finding {
 	if err != nil {
 		return fail(d.fixTLS(err), "%s", oneLine(err))
 	}
-	took := time.Since(began)
+	ended := time.Now()
+	took := ended.Sub(began)
 	d.answer = resp
 	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
 		// The header has whole seconds: on average it is half of one behind.
-		d.skew = time.Since(date.Add(time.Second / 2).Add(took / 2)).Round(100 * time.Millisecond)
+		d.skew = apart(date.Add(time.Second/2), began, ended)
 	}
 	detail := fmt.Sprintf("%s answers %d without a token (%d ms)", d.config.DoorflowAPIURL.Host, resp.StatusCode, took.Milliseconds())
 	if resp.StatusCode != http.StatusUnauthorized {
@@ -68,6 +69,14 @@ func (d *doorflowCheck) get(ctx context.Context, url string) (*http.Response, er
 		return nil, err
 	}
 	return resp, resp.Body.Close()
+}
+
+// apart is how far this machine's clock is ahead of one that told its time somewhen between began and ended, as far as that
+// can be known: an answer that was long on its way says the less.
+func apart(told, began, ended time.Time) time.Duration {
+	unsure := ended.Sub(began) / 2
+	skew := ended.Sub(told.Add(unsure))
+	return (skew - min(max(skew, -unsure), unsure)).Round(100 * time.Millisecond)
 }
 
 // clock compares ours with DoorFlow's: webhooks whose Timestamp is further off than the tolerance are refused.
