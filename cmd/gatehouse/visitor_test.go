@@ -123,7 +123,7 @@ func TestTheVisitorExample(t *testing.T) {
 
 	// The same visit again finds the person, and ends by itself when it is time.
 	df.Advance(time.Minute)
-	cmd, out = start("-until=" + time.Now().UTC().Add(4*time.Second).Format(time.RFC3339))
+	cmd, out = start("-until=" + time.Now().UTC().Add(8*time.Second).Format(time.RFC3339))
 	eventually(t, 30*time.Second, func() string {
 		if !strings.Contains(out.String(), "The PIN is") {
 			return "the visitor has no PIN: " + out.String()
