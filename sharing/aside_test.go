@@ -100,3 +100,48 @@ func payload(jwt string) string {
 	data, _ := base64.RawURLEncoding.DecodeString(parts[1])
 	return string(data)
 }
+
+// However many shares go on failing, a revoke is sent; and none of them comes after it for its people.
+func TestManySharesThatGoOnFailingHoldUpNoRevoke(t *testing.T) {
+	c := newCloud(t, doordecksim.Options{Strict: true})
+	own := http.DefaultTransport.(*http.Transport).Clone()
+	t.Cleanup(own.CloseIdleConnections)
+	bad := true
+	c.transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+		ask, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(ask))
+		if bad && strings.Contains(payload(string(ask)), "ADD_USER") {
+			return &http.Response{StatusCode: 500, Body: http.NoBody}, nil
+		}
+		return own.RoundTrip(r)
+	})
+	d := newDesk(t, sqldbtest.SQLite(t), keyset(t), c)
+	_ = crowd(t, c, 12)
+	var shares []sharing.Answer
+	for i := range 12 {
+		shares = append(shares, d.submit(t, `{"type":"share","lock":"%s","valid_for":"24h","invitees":[{"foreign_key":"guest-%d"}]}`, front, i))
+	}
+	last := d.submit(t, `{"type":"share","lock":"%s","valid_for":"24h","invitees":[{"foreign_key":"visitor-dora"}],"role":"ADMIN"}`, front)
+	for range 90 {
+		d.pass(t, c, 8*time.Second)
+	}
+	revoke := d.submit(t, `{"type":"revoke","lock":"%s","invitees":[{"foreign_key":"visitor-dora"}]}`, front)
+	for range 3 {
+		d.pass(t, c, 8*time.Second)
+	}
+	if revoke = d.state(t, revoke); revoke.Status != sharing.Applied || strings.Contains(c.members(front), "visitor-dora") {
+		t.Errorf("the door has %s\n%s", c.members(front), text(revoke))
+	}
+	bad = false
+	for range 60 {
+		d.pass(t, c, 8*time.Second)
+	}
+	for _, a := range shares {
+		if a = d.state(t, a); a.Status != sharing.Applied {
+			t.Error(text(a))
+		}
+	}
+	if last = d.state(t, last); last.Status != sharing.Cancelled || strings.Contains(c.members(front), "visitor-dora") {
+		t.Errorf("the door has %s\n%s", c.members(front), text(last))
+	}
+}

@@ -1,6 +1,7 @@
 package sharing
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,8 @@ const (
 	maxLanes, maxOfIdentity = 128, 64
 	// stopFor is how long what was sent may still be answered when the gateway stops.
 	stopFor = 6 * time.Second
-	// maxAside is how many operations of a lane may be tried again and again without holding up the others.
+	// maxAside is how many operations of a lane may be tried again and again without holding up the others; as many more may be
+	// without holding up revokes.
 	maxAside = 8
 	// troubled is how long a lane is left alone when the database failed.
 	troubled = 2 * time.Second
@@ -120,15 +122,22 @@ func (o *Operations) work(stopping, ctx context.Context, l lane) (worked bool) {
 func (o *Operations) pass(stopping, ctx context.Context, l lane) error {
 	revoked := map[string][]*part{}
 	aside, behind := 0, int64(0) // what has stepped aside, and the last of it
+	var held *operation          // for which there was no room to: behind it only revokes go on
 	for stopping.Err() == nil {
 		if err := o.expire(ctx, l); err != nil {
 			return err
 		}
-		op, err := o.store.head(ctx, l, behind)
+		op, err := o.store.head(ctx, l, behind, held != nil)
 		if err != nil {
 			return fmt.Errorf("opening an operation: %w", err)
 		}
 		if op == nil {
+			if held != nil {
+				err = o.store.park(ctx, held)
+			}
+			if err != nil {
+				return err
+			}
 			break
 		}
 		r := &run{Operations: o, op: op, stopping: stopping, revoked: revoked}
@@ -139,10 +148,12 @@ func (o *Operations) pass(stopping, ctx context.Context, l lane) error {
 			}
 			switch {
 			case op.Stage != stageSend:
-			case aside < maxAside && op.stepsAside(now):
-				aside, behind = aside+1, op.Seq
+			case aside < 2*maxAside && op.stepsAside(now):
+				if aside, behind = aside+1, op.Seq; aside > maxAside && held == nil {
+					held = op
+				}
 			default:
-				if err := o.store.park(ctx, op); err != nil {
+				if err := o.store.park(ctx, cmp.Or(held, op)); err != nil {
 					return err
 				}
 				return o.follow(ctx, l)

@@ -37,9 +37,13 @@ func (s *store) due(ctx context.Context, limit int) ([]lane, error) {
 	return lanes, nil
 }
 
-// head returns the first operation of a lane behind another that is not sent yet, nil when there is none.
-func (s *store) head(ctx context.Context, l lane, behind int64) (*operation, error) {
-	found, err := s.load(ctx, inLane+` AND seq > ? ORDER BY seq LIMIT 1`, l.identity, l.lock, stageSend, behind)
+// head returns the first operation, or the first revoke, of a lane behind another that is not sent yet, nil when there is none.
+func (s *store) head(ctx context.Context, l lane, behind int64, revoke bool) (*operation, error) {
+	where := inLane + ` AND seq > ?`
+	if revoke {
+		where += ` AND type = 'revoke'`
+	}
+	found, err := s.load(ctx, where+` ORDER BY seq LIMIT 1`, l.identity, l.lock, stageSend, behind)
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
