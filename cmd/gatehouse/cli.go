@@ -142,10 +142,11 @@ func usedWrongly(err error) bool {
 }
 
 // emptyFlag refuses a flag that is given empty, as by a script whose variable is not set: it would count as absent, and
-// a list would not be narrowed, or a key never end. A pointer is for a flag that may be emptied.
+// a list would not be narrowed, or a key never end. A pointer is for a flag that may be emptied; the configuration, whose
+// flags are variables too, judges its own: an empty address turns a listener off.
 func emptyFlag(parsed *kong.Context) error {
 	for _, p := range parsed.Path {
-		if p.Flag != nil && !p.Resolved && p.Flag.Target.Kind() == reflect.String && parsed.FlagValue(p.Flag) == "" {
+		if p.Flag != nil && !p.Resolved && len(p.Flag.Envs) == 0 && p.Flag.Target.Kind() == reflect.String && parsed.FlagValue(p.Flag) == "" {
 			return usageError("--" + p.Flag.Name + ": want a value, or leave it out")
 		}
 	}
