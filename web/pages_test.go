@@ -185,27 +185,29 @@ func (b *cutOff) Read(p []byte) (int, error) {
 
 // A form whose body breaks off, or whose key is revoked while it comes, does nothing.
 func TestAFormThatDoesNotEnd(t *testing.T) {
-	did := false
-	h := newHouse(t, rooms{{Method: "POST", Path: "/doors/open", Handle: func(c echo.Context) error {
-		did = c.FormValue("user") != "never"
-		return c.NoContent(http.StatusNoContent)
-	}}}, nil)
-	id, key := h.key("messages:read")
-	cookie := h.signIn(key)
-	w := do(h.Public(true), with(cookie, formOf("/doors/open", &cutOff{strings.NewReader("user=a"), func() {}, io.ErrUnexpectedEOF})))
-	if w.Code != http.StatusBadRequest || did {
-		t.Errorf("a body that broke off: %d, done: %v", w.Code, did)
-	}
-	revoked := &cutOff{strings.NewReader("user=a"), func() {
-		if err := h.keys.Revoke(context.Background(), id); err != nil {
-			t.Error(err)
+	synctest.Test(t, func(t *testing.T) {
+		did := false
+		h := newHouse(t, rooms{{Method: "POST", Path: "/doors/open", Handle: func(c echo.Context) error {
+			did = c.FormValue("user") != "never"
+			return c.NoContent(http.StatusNoContent)
+		}}}, nil)
+		id, key := h.key("messages:read")
+		cookie := h.signIn(key)
+		w := do(h.Public(true), with(cookie, formOf("/doors/open", &cutOff{strings.NewReader("user=a"), func() {}, io.ErrUnexpectedEOF})))
+		if w.Code != http.StatusBadRequest || did {
+			t.Errorf("a body that broke off: %d, done: %v", w.Code, did)
 		}
-		time.Sleep(1100 * time.Millisecond) // a key is looked up again after a second
-	}, io.EOF}
-	w = do(h.Public(true), with(cookie, formOf("/doors/open", revoked)))
-	if w.Code != http.StatusUnauthorized || did {
-		t.Errorf("a key that was revoked meanwhile: %d, done: %v", w.Code, did)
-	}
+		revoked := &cutOff{strings.NewReader("user=a"), func() {
+			if err := h.keys.Revoke(context.Background(), id); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(1100 * time.Millisecond) // a key is looked up again after a second
+		}, io.EOF}
+		w = do(h.Public(true), with(cookie, formOf("/doors/open", revoked)))
+		if w.Code != http.StatusUnauthorized || did {
+			t.Errorf("a key that was revoked meanwhile: %d, done: %v", w.Code, did)
+		}
+	})
 }
 
 // A stranger's form has little room, and what does not fit is no key that somebody tries.
