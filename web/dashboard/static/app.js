@@ -197,6 +197,7 @@ for (const tail of document.querySelectorAll("[data-live]")) {
     else { connect(); button.textContent = "Pause"; }
   });
   addEventListener("pagehide", () => { source?.close(); clearTimeout(again); });
+  addEventListener("pageshow", (e) => { if (e.persisted && source) connect(); }); // it was not paused: it goes on where it was
   connect();
 }
 
@@ -230,6 +231,7 @@ for (const box of document.querySelectorAll("[data-verify]")) {
     if (now.result) { end(now.result); return; }
     if (now.of) { bar.max = now.of; bar.value = now.done; said.textContent = now.done.toLocaleString() + " of about " + now.of.toLocaleString() + " entries"; }
   };
-  source.onerror = () => end('<p class="said warn" role="status">It was broken off, or another verification is under way: nothing is proven. <a href="/audit/verify">Try again</a></p>');
-  addEventListener("pagehide", () => source.close());
+  const brokenOff = () => end('<p class="said warn" role="status">It was broken off, or another verification is under way: nothing is proven. <a href="/audit/verify">Try again</a></p>');
+  source.onerror = brokenOff;
+  addEventListener("pagehide", () => { if (source.readyState !== EventSource.CLOSED) brokenOff(); }); // for whoever comes back to it
 }
