@@ -34,7 +34,8 @@ type Dashboard interface {
 	Pages() []Page
 	// Static is GET /static/:file, for everybody.
 	Static(echo.Context) error
-	// SignIn shows the page to sign in with. What went wrong the last time, or that a session has ended, may be nil.
+	// SignIn shows the page to sign in with. What went wrong the last time, or that a session has ended, may be nil. With
+	// an empty path the form opens another tab, for this one holds a form that was not sent.
 	SignIn(c echo.Context, status int, to string, wrong *Problem) error
 	// LinkPage shows the button that spends a sign-in link.
 	LinkPage(echo.Context) error

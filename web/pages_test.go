@@ -167,6 +167,36 @@ func TestABrokenFormDoesNothing(t *testing.T) {
 	}
 }
 
+// Who fills in a form for longer than the session lasts loses nothing: the answer can be reloaded, which sends it again.
+func TestAFormOfASessionThatHasEnded(t *testing.T) {
+	did := 0
+	h := newHouse(t, rooms{{Method: "POST", Path: "/doors/open", Handle: func(c echo.Context) error {
+		did++
+		return c.NoContent(http.StatusNoContent)
+	}}}, nil)
+	cookie := h.signIn(adminToken)
+	if w := do(h.Public(true), with(cookie, form("/sign-out", ""))); w.Code != http.StatusSeeOther {
+		t.Fatalf("signing out: %d", w.Code)
+	}
+	const typed = "user=a-secret-of-somebody"
+	w := do(h.Public(true), with(cookie, form("/doors/open", typed)))
+	if body := w.Body.String(); w.Code != http.StatusUnauthorized || did != 0 || !strings.HasPrefix(body, "sign in to  you were signed out") || strings.Contains(body, "secret") {
+		t.Errorf("a form: %d, done %d times: %s", w.Code, did, body)
+	}
+	part := with(cookie, form("/doors/open", typed))
+	part.Header.Set("HX-Request", "true")
+	w = do(h.Public(true), part)
+	if w.Code != http.StatusUnauthorized || did != 0 || w.Header().Get("HX-Redirect") != "" || !strings.HasPrefix(w.Body.String(), "problem: ") {
+		t.Errorf("a part of a form: %d, done %d times: %v %s", w.Code, did, w.Header(), w.Body)
+	}
+	if w := do(h.Public(true), with(cookie, form("/sign-out", ""))); w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/" {
+		t.Errorf("signing out again: %d %v", w.Code, w.Header())
+	}
+	if w := do(h.Public(true), with(h.signIn(adminToken), form("/doors/open", typed))); w.Code != http.StatusNoContent || did != 1 {
+		t.Errorf("the same form, after signing in: %d, done %d times", w.Code, did)
+	}
+}
+
 // cutOff is a body that ends before its end, and then does something.
 type cutOff struct {
 	io.Reader

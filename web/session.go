@@ -124,9 +124,17 @@ func (s signIn) stranger(c echo.Context, p Page, open echo.HandlerFunc) error {
 	switch {
 	case p.Open:
 		return open(c)
+	case c.Request().Header.Get("HX-Request") != "" && c.Request().Method != http.MethodGet && p.Path != "":
+		// A part of a form that is being filled in: to lead elsewhere would lose what was typed.
+		return s.config.Dashboard.Problem(c, newProblem(http.StatusUnauthorized, "signed-out", "you are signed out, and nothing was done: reload the page to sign in again", 0))
 	case p.Background || p.Stream || c.Request().Header.Get("HX-Request") != "":
 		c.Response().Header().Set("HX-Redirect", "/") // a page that was left open, and its session has ended
 		return c.NoContent(http.StatusUnauthorized)
+	case c.Request().Method != http.MethodGet && p.Path != "":
+		// What was typed is in the browser's request and nowhere else. To reload this answer sends it again.
+		unsent := newProblem(http.StatusUnauthorized, "signed-out", "you were signed out before this was sent, and nothing was done; "+
+			"what you typed is kept: sign in here, which opens another tab, then come back to this one and reload it", 0)
+		return s.config.Dashboard.SignIn(c, unsent.Status, "", &unsent)
 	case c.Request().Method != http.MethodGet:
 		return c.Redirect(http.StatusSeeOther, "/")
 	case c.Path() == "/":
