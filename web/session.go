@@ -132,8 +132,8 @@ func (s signIn) stranger(c echo.Context, p Page, open echo.HandlerFunc) error {
 		return c.NoContent(http.StatusUnauthorized)
 	case c.Request().Method != http.MethodGet && p.Path != "":
 		// What was typed is in the browser's request and nowhere else. To reload this answer sends it again.
-		unsent := newProblem(http.StatusUnauthorized, "signed-out", "you were signed out before this was sent, and nothing was done; "+
-			"what you typed is kept: sign in here, which opens another tab, then come back to this one and reload it", 0)
+		unsent := newProblem(http.StatusUnauthorized, "signed-out", "you were signed out, and nothing was done; "+
+			"to send it after all, sign in here, which opens a new tab, and then reload this one", 0)
 		return s.config.Dashboard.SignIn(c, unsent.Status, "", &unsent)
 	case c.Request().Method != http.MethodGet:
 		return c.Redirect(http.StatusSeeOther, "/")
