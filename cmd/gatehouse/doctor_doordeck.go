@@ -122,7 +122,7 @@ func (d *doordeckCheck) identities(ctx context.Context) finding {
 		return warn("see gatehouse identities show NAME", "Doordeck accepts issuer and key; %d of %d identities are not ready: %s",
 			len(troubled), len(all), strings.Join(troubled[:min(5, len(troubled))], ", "))
 	}
-	return ok("Doordeck accepts issuer and key; all %d identities are ready", len(all))
+	return ok("Doordeck accepts issuer and key; identities that are ready: %d of %d", len(all), len(all))
 }
 
 // token has Doordeck judge an identity's token by asking for its doors.

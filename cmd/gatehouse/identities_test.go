@@ -279,7 +279,7 @@ func TestDoctorLooksAtDoordeck(t *testing.T) {
 	diagnose(t, g.env).wants(t, "Doordeck: identities", "off", "none yet")
 	people := len(dd.Users(doordecksim.LockFront))
 	g.identity("acme", doordecksim.AdminAda)
-	diagnose(t, g.env).wants(t, "Doordeck: identities", "ok", "all 1 identities are ready")
+	diagnose(t, g.env).wants(t, "Doordeck: identities", "ok", "identities that are ready: 1 of 1")
 	g.call(http.MethodPost, "/v1/identities/acme/register", `{"new_key":true}`)
 	diagnose(t, g.env).wants(t, "Doordeck: identities", "warn", "acme verification_required")
 	g.stop()
