@@ -107,7 +107,10 @@ func TestTheReceiverExamples(t *testing.T) {
 func (r receiver) judges(t *testing.T, path string, current, stranger standardwebhooks.Secret) {
 	t.Helper()
 	standard, now := path == "/webhooks", time.Now()
-	n := 0
+	line := func(id any) string {
+		return fmt.Sprintf("received %s-%v gatehouse.event.access.granted\n", strings.Trim(path, "/"), id)
+	}
+	var taken []int // how often, by their numbers
 	for _, test := range []struct {
 		name   string
 		at     time.Time
@@ -141,9 +144,7 @@ func (r receiver) judges(t *testing.T, path string, current, stranger standardwe
 			}
 		}, 401},
 	} {
-		n++
-		id := fmt.Sprintf("%s-%d", strings.Trim(path, "/"), n)
-		d := newDelivery(t, id, test.at, test.by...)
+		d := newDelivery(t, fmt.Sprintf("%s-%d", strings.Trim(path, "/"), len(taken)), test.at, test.by...)
 		if test.change != nil {
 			test.change(d)
 		}
@@ -152,9 +153,21 @@ func (r receiver) judges(t *testing.T, path string, current, stranger standardwe
 				t.Errorf("%s %s: %d, want %d", path, test.name, got, test.want)
 			}
 		}
-		want := map[bool]int{true: 1}[test.want == 204]
-		if line := "received " + id + " gatehouse.event.access.granted\n"; strings.Count(r.out.String(), line) != want {
-			t.Errorf("%s %s: want %d times %q in\n%s", path, test.name, want, line, r.out)
+		taken = append(taken, map[bool]int{true: 1}[test.want == 204])
+	}
+	// What it says is here a moment after its answer, and in order: behind the last line there is no other.
+	if got := newDelivery(t, strings.Trim(path, "/")+"-last", now, current).post(t, r.url+path); got != 204 {
+		t.Errorf("%s the last: %d", path, got)
+	}
+	eventually(t, 30*time.Second, func() string {
+		if !strings.Contains(r.out.String(), line("last")) {
+			return "it does not say what it has received last"
+		}
+		return ""
+	})
+	for n, want := range taken {
+		if strings.Count(r.out.String(), line(n)) != want {
+			t.Errorf("%s: want %d times %q in\n%s", path, want, line(n), r.out)
 		}
 	}
 }
